@@ -1,0 +1,59 @@
+"""The values that travel from stage to stage."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A picture: (height, width, 3) uint8, blue-green-red as in OpenCV, C-contiguous."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture on its way through the pipeline.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, BGR. Nobody writes into a frame that was handed on.
+        sequence: counts what the camera delivered, from 0; gaps are frames that were dropped.
+        captured_at: `time.monotonic()` seconds when the camera delivered it.
+        decode_seconds: what decoding it cost in the capture thread.
+    """
+
+    pixels: Pixels
+    sequence: int
+    captured_at: float
+    decode_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Weak-perspective camera: image = scale * (R @ model)[:2] + translation.
+
+    Attributes:
+        rotation: (3,) axis-angle, radians; x right, y down, z away from the camera.
+        translation: (2,) pixels.
+        scale: pixels per unit of the face model (its outer eye corners are 1 unit apart).
+    """
+
+    rotation: Floats
+    translation: Floats
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaceParams:
+    """What is known of the face in one frame.
+
+    Attributes:
+        landmarks: (478, 3) float32, x and y in pixels of the frame, z in the same unit
+            (negative towards the camera); MediaPipe's face-mesh order, 10 iris points last.
+        pose: head pose.
+        confidence: 0 to 1, that this is a face.
+    """
+
+    landmarks: Floats
+    pose: Pose
+    confidence: float
