@@ -1,0 +1,110 @@
+"""The face at landmark resolution: what the 478 landmarks are called, where they lie, how they connect.
+
+Landmark order is MediaPipe's face mesh: 468 points of the surface, then five points of each iris.
+"Left" and "right" are the person's own, so the right eye lies left in an unmirrored picture.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xpcam.frame import Floats, Pose
+from xpcam.resources import shipped
+
+LANDMARKS = 478
+FACE_POINTS = 468
+FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
+EYE_CORNERS = (33, 263)
+MOUTH_CORNERS = (61, 291)
+
+# Closed contours, in order around the opening.
+RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
+LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
+LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
+RIGHT_IRIS = (468, 469, 470, 471, 472)
+LEFT_IRIS = (473, 474, 475, 476, 477)
+# fmt: off
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)
+# fmt: on
+
+# Each upper lid point with the lower lid point beneath it, outer corner to inner.
+RIGHT_LIDS = tuple(zip(RIGHT_EYE[1:8], RIGHT_EYE[:8:-1], strict=True))
+LEFT_LIDS = tuple(zip(LEFT_EYE[1:8], LEFT_EYE[:8:-1], strict=True))
+# Each upper inner lip point with the lower one beneath it.
+LIPS_APART = tuple(zip(INNER_LIPS[1:10], INNER_LIPS[:10:-1], strict=True))
+
+# Points that facial expression hardly moves: forehead, temples, nose bridge, eye corners.
+RIGID = (10, 338, 297, 109, 67, 168, 6, 197, 195, 33, 133, 362, 263, 127, 356, 234, 454, 21, 251)
+
+
+@dataclass(frozen=True, slots=True)
+class FaceMesh:
+    """The mean face, its blend shapes and its triangles.
+
+    Attributes:
+        neutral: (478, 3) float32; outer eye corners 1 unit apart, their midpoint the origin,
+            x right, y down, z away from the camera.
+        basis: (52, 478, 3) float32, displacement of each landmark by one ARKit blend shape at weight 1.
+        blendshape_names: the 52 ARKit names, in ARKit's order of MediaPipe's output.
+        mirror: (478,) index of each landmark's partner on the other side.
+        triangles: (T, 3) int32 landmark indices, the iris points not among them.
+        triangle_part: (T,) uint8, 0 skin, 1 eye opening, 2 mouth opening.
+    """
+
+    neutral: Floats
+    basis: Floats
+    blendshape_names: tuple[str, ...]
+    mirror: NDArray[np.int64]
+    triangles: NDArray[np.int32]
+    triangle_part: NDArray[np.uint8]
+
+
+@cache
+def face_mesh() -> FaceMesh:
+    """The shipped face mesh (built by engines/face_params/build_face_mesh.py), loaded once."""
+    with np.load(shipped("face_mesh.npz"), allow_pickle=False) as data:
+        return FaceMesh(
+            neutral=data["neutral"],
+            basis=data["basis"].astype(np.float32),
+            blendshape_names=tuple(str(name) for name in data["blendshape_names"]),
+            mirror=data["mirror"].astype(np.int64),
+            triangles=data["triangles"].astype(np.int32),
+            triangle_part=data["triangle_part"],
+        )
+
+
+def fit_pose(landmarks: Floats) -> Pose:
+    """Head pose of (478, 3) landmarks by weak-perspective alignment of the mean face.
+
+    Closed-form similarity between the rigid landmarks and the mean face's (Umeyama 1991); expression
+    hardly enters, because only points that it hardly moves are used.
+    """
+    rigid = list(RIGID)
+    source, goal = face_mesh().neutral[rigid], landmarks[rigid]
+    a, b = source - source.mean(axis=0), goal - goal.mean(axis=0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))], np.float32)
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / (a * a).sum())
+    shift = goal.mean(axis=0) - scale * rotation @ source.mean(axis=0)
+    axis_angle = cv2.Rodrigues(rotation.astype(np.float64))[0].ravel()
+    return Pose(axis_angle.astype(np.float32), shift[:2].astype(np.float32), scale)
+
+
+def rotation_matrix(rotation: Floats) -> Floats:
+    """(3, 3) matrix of an axis-angle rotation in radians."""
+    return np.asarray(cv2.Rodrigues(np.asarray(rotation, np.float64))[0], np.float32)
+
+
+def outer_eye_distance(landmarks: Floats) -> float:
+    """Distance of the outer eye corners in the landmarks' own unit, depth included: the face's ruler."""
+    return float(np.linalg.norm(landmarks[EYE_CORNERS[1]] - landmarks[EYE_CORNERS[0]]))
