@@ -1,0 +1,37 @@
+"""Files that ship with the package: engines, face data, the demo clip.
+
+The wheel carries them in `xpcam/shipped/` (pyproject.toml, force-include). A checkout has them where they
+are made, under `engines/`. A test keeps `SHIPPED` and pyproject.toml in step.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from xpcam.errors import EngineError
+
+SHIPPED: Final = {
+    "demo.mp4": "engines/demo/demo.mp4",
+    "face_detector.onnx": "engines/face_params/face_detector.onnx",
+    "face_mesh.npz": "engines/face_params/face_mesh.npz",
+    "face_params.onnx": "engines/face_params/face_params.onnx",
+}
+"""Name of each shipped file, and where a checkout keeps it."""
+
+
+def shipped(name: str) -> Path:
+    """Path of a shipped file, in the installed package or else in the checkout.
+
+    Raises:
+        EngineError: the file is missing: an incomplete installation or checkout.
+        KeyError: nothing of that name ships (a bug in the caller).
+    """
+    in_checkout = SHIPPED[name]
+    package = Path(str(files("xpcam")))
+    for path in (package / "shipped" / name, package.parent / in_checkout):
+        if path.is_file():
+            return path
+    raise EngineError(
+        f"the shipped file {name} is missing from {package}: wanted a complete installation; "
+        "reinstall xpcam, or restore it in a checkout with 'git checkout -- engines'"
+    )
