@@ -1,0 +1,238 @@
+"""Every option, declared once: unit, default, bounds and meaning.
+
+Values come from a TOML file, then the environment (`XPCAM_FPS=25`), then flags (`--fps 25`); the last wins.
+`xpcam/cli.py` makes its flags and their help from the model below, so nothing is said twice.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from xpcam.errors import SettingsError
+
+ENV_PREFIX: Final = "XPCAM_"
+OTHER_VARIABLES: Final = frozenset({"XPCAM_MEDIAPIPE_TASK"})
+"""Variables of the development commands, which are no settings."""
+
+SMALLEST, LARGEST = 64, 4096
+
+
+def option(
+    default: object, meaning: str, *, unit: str = "", least: float | None = None, most: float | None = None
+) -> Any:
+    """One option of the model, with its bounds (both included)."""
+    return Field(default, description=meaning, ge=least, le=most, json_schema_extra={"unit": unit})
+
+
+def _parse_size(value: object) -> object:
+    """`1280x720` to (1280, 720)."""
+    if isinstance(value, tuple | list) and len(value) == 2:
+        width, height = value
+    elif isinstance(value, str) and (match := re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())):
+        width, height = (int(side) for side in match.groups())
+    else:
+        raise ValueError("not WIDTHxHEIGHT")
+    if any(
+        not isinstance(side, int) or side % 2 or not SMALLEST <= side <= LARGEST for side in (width, height)
+    ):
+        raise ValueError("odd or out of bounds")
+    return width, height
+
+
+def _user_path(value: object) -> object:
+    """A path with `~` resolved; an empty one is none at all."""
+    return Path(value).expanduser() if isinstance(value, str) and value else value or None
+
+
+Size = Annotated[tuple[int, int], NoDecode, BeforeValidator(_parse_size)]
+UserPath = Annotated[Path | None, BeforeValidator(_user_path)]
+
+
+class Settings(BaseSettings):
+    """All options of a run, checked and frozen.
+
+    Made by `load_settings`; the constructor alone reads neither file nor environment.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_ignore_empty=True
+    )
+
+    target: UserPath = option(None, "picture whose face makes the person's expressions")
+    camera: str = option(
+        "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, or demo"
+    )
+    output: str = option("auto", "auto, /dev/videoN, pyvirtualcam, a video file (.mp4, .mkv, .mov), or none")
+    size: Size = option("1280x720", "size of the output; the target is fitted into it", unit="px")
+    fps: int = option(30, "rate of the output", unit="frames/s", least=1, most=120)
+
+    mouth: float = option(1.0, "how much of the mouth's movement the target makes", least=0, most=2)
+    eyes: float = option(1.0, "how much of the eyes' movement the target makes", least=0, most=2)
+    brows: float = option(1.0, "how much of the brows' movement the target makes", least=0, most=2)
+    head: float = option(
+        0.6, "how much of the head's movement the target makes; 0 keeps it still", least=0, most=1.5
+    )
+    mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
+    smoothing: bool = option(True, "steady the tracked face")
+
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = option("auto", "where the engines run")
+    threads: int = option(0, "CPU threads of an engine; 0 chooses", least=0, most=64)
+    tracker: Literal["face_params"] = option("face_params", "what reads the face")
+
+    loop: bool = option(True, "start a video file again when it ends")
+    seconds: float = option(
+        0.0, "stop after this long; 0 runs until stopped", unit="s", least=0, most=10_000_000
+    )
+    frames: int = option(0, "stop after this many frames; 0 runs until stopped", least=0, most=1_000_000_000)
+    contact_sheet: UserPath = option(
+        None, "picture (.png) of driver beside output; demo camera or video file only"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = option("info", "what is logged")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_surprising_numbers(cls, value: object, info: Any) -> object:
+        kind = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("true and false are no value here")
+        return str(value) if kind is str and isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _no_person_in_contact_sheet(self) -> Self:
+        # It shows camera pixels, and those of a person may reach no output (docs/decisions.md).
+        if self.contact_sheet is None:
+            return self
+        if self.camera != "demo" and not Path(self.camera).is_file():
+            raise ValueError(
+                f"contact_sheet shows the driver's pixels, found camera {self.camera!r}: wanted --camera demo "
+                "or a video file; leave the contact sheet out"
+            )
+        if self.contact_sheet.suffix.lower() != ".png":
+            raise ValueError(
+                f"contact_sheet is a picture, found {self.contact_sheet}: wanted a name ending in .png"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but the constructor's arguments: `load_settings` collects those."""
+        return (init_settings,)
+
+    def require_target(self) -> Path:
+        """The target's path.
+
+        Raises:
+            SettingsError: none was given.
+        """
+        if self.target is None:
+            raise SettingsError("no target given: wanted a picture with a face; use --target face.png")
+        return self.target
+
+
+def load_settings(flags: Mapping[str, object], *, config: Path | None = None) -> Settings:
+    """Settings from the TOML file, the environment and flags, in that order; later ones win.
+
+    Args:
+        flags: values by option name; text is converted.
+        config: the TOML file; without it `default_config()`, if that exists.
+
+    Raises:
+        SettingsError: an unknown key, a value of the wrong type or out of bounds, an unreadable file.
+    """
+    path = config or default_config()
+    in_file = _read_toml(path) if config or path.is_file() else {}
+    _refuse_unknown(in_file, f"in {path}", "")
+    variables = {name for name in os.environ if name.startswith(ENV_PREFIX)} - OTHER_VARIABLES
+    _refuse_unknown(
+        (name.removeprefix(ENV_PREFIX).lower() for name in variables), "in the environment", ENV_PREFIX
+    )
+    in_environment = EnvSettingsSource(Settings)()
+    _refuse_unknown(flags, "among the flags", "--")
+    sources = {str(path): in_file, "environment": in_environment, "flag": flags}
+    try:
+        return Settings(**{**in_file, **in_environment, **flags})
+    except ValidationError as error:
+        raise SettingsError(_first_problem(error, sources)) from None
+
+
+def default_config() -> Path:
+    """Where the TOML file is looked for: `$XDG_CONFIG_HOME/xpcam/config.toml`."""
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "xpcam" / "config.toml"
+
+
+def wanted(name: str) -> str:
+    """What an option takes, in words: "a number from 0 to 2"."""
+    info = Settings.model_fields[name]
+    least = next((bound.ge for bound in info.metadata if isinstance(bound, Ge)), None)
+    most = next((bound.le for bound in info.metadata if isinstance(bound, Le)), None)
+    bounds = "" if least is None else f" from {least} to {most}"
+    kind: Any = info.annotation
+    if kind is bool:
+        return "true or false"
+    if kind in (int, float):
+        return f"a {'whole ' if kind is int else ''}number{bounds}"
+    if name == "size":
+        return f"WIDTHxHEIGHT, both even, {SMALLEST} to {LARGEST}"
+    choices = getattr(kind, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return " or ".join(choices)
+    return "text" if kind is str else "a path"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read {path} ({error.strerror}): wanted a TOML file; check --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path} is not TOML ({error}): wanted lines such as 'fps = 25'; mend that line"
+        ) from error
+
+
+def _refuse_unknown(names: Any, where: str, prefix: str) -> None:
+    def spelled(name: str) -> str:
+        return prefix + (name.upper() if prefix == ENV_PREFIX else name)
+
+    for name in sorted(names):
+        if name not in Settings.model_fields:
+            near = get_close_matches(name, Settings.model_fields, n=1, cutoff=0.0)[0]
+            raise SettingsError(
+                f"unknown setting {spelled(name)} {where}: nearest is {spelled(near)}; "
+                "'xpcam start --help' lists all"
+            )
+
+
+def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, Any]]) -> str:
+    problem = error.errors()[0]
+    if not problem["loc"]:
+        return str(problem["ctx"]["error"])
+    name = str(problem["loc"][0])
+    source = [where for where, values in sources.items() if name in values][-1]
+    found = sources[source][name]
+    place = {"flag": f"--{name.replace('_', '-')}", "environment": ENV_PREFIX + name.upper()}.get(source)
+    return f"{place or f'{name} in {source}'}: found {found!r}, wanted {wanted(name)}; change or remove it"
