@@ -118,8 +118,8 @@ class Settings(BaseSettings):
             return self
         if self.camera != "demo" and not Path(self.camera).is_file():
             raise ValueError(
-                f"contact_sheet shows the driver's pixels, found camera {self.camera!r}: wanted --camera demo "
-                "or a video file; leave the contact sheet out"
+                f"contact_sheet shows the driver's pixels, found camera {self.camera!r}: wanted "
+                "--camera demo or a video file; leave the contact sheet out"
             )
         if self.contact_sheet.suffix.lower() != ".png":
             raise ValueError(
