@@ -96,8 +96,7 @@ def fit_pose(landmarks: Floats) -> Pose:
     rotation = (u * sign) @ vt
     scale = float((s * sign).sum() / (a * a).sum())
     shift = goal.mean(axis=0) - scale * rotation @ source.mean(axis=0)
-    axis_angle = cv2.Rodrigues(rotation.astype(np.float64))[0].ravel()
-    return Pose(axis_angle.astype(np.float32), shift[:2].astype(np.float32), scale)
+    return Pose(rotation_vector(rotation), shift[:2].astype(np.float32), scale)
 
 
 def rotation_matrix(rotation: Floats) -> Floats:
@@ -105,6 +104,53 @@ def rotation_matrix(rotation: Floats) -> Floats:
     return np.asarray(cv2.Rodrigues(np.asarray(rotation, np.float64))[0], np.float32)
 
 
+def rotation_vector(matrix: Floats) -> Floats:
+    """(3,) axis-angle in radians of a (3, 3) rotation matrix."""
+    return np.asarray(cv2.Rodrigues(np.asarray(matrix, np.float64))[0], np.float32).ravel()
+
+
 def outer_eye_distance(landmarks: Floats) -> float:
     """Distance of the outer eye corners in the landmarks' own unit, depth included: the face's ruler."""
     return float(np.linalg.norm(landmarks[EYE_CORNERS[1]] - landmarks[EYE_CORNERS[0]]))
+
+
+def unpose(landmarks: Floats, pose: Pose, depth: float | None = None) -> Floats:
+    """Landmarks in pixels -> the same face turned to the front, in the mean face's unit and place.
+
+    Args:
+        landmarks: (N, 3) pixels; all 478 unless `depth` is given.
+        pose: their head pose.
+        depth: z of the face's origin in pixels; by default where the rigid landmarks say it is.
+    """
+    rotation = rotation_matrix(pose.rotation)
+    if depth is None:
+        rigid = list(RIGID)
+        depth = float(landmarks[rigid, 2].mean() - pose.scale * (face_mesh().neutral[rigid] @ rotation[2]).mean())
+    shift = np.array([pose.translation[0], pose.translation[1], depth], np.float32)
+    return (landmarks - shift) @ rotation / np.float32(pose.scale)
+
+
+def apply_pose(face: Floats, pose: Pose) -> Floats:
+    """(N, 3) points of a frontal face -> pixels, by the pose; the inverse of `unpose` with depth 0."""
+    moved = face @ rotation_matrix(pose.rotation).T * np.float32(pose.scale)
+    moved[:, :2] += pose.translation
+    return moved
+
+
+def gap(face: Floats, pairs: tuple[tuple[int, int], ...]) -> float:
+    """Mean opening between (upper, lower) landmark pairs of a frontal face, never negative."""
+    upper, lower = np.array(pairs).T
+    return float(np.maximum(face[lower, 1] - face[upper, 1], 0.0).mean())
+
+
+@cache
+def region_weights() -> Floats:
+    """(478, 3) share of mouth, eyes and brows in each landmark's motion, from the blend shapes' reach."""
+    mesh = face_mesh()
+    energy = np.zeros((3, LANDMARKS), np.float32)
+    for name, field in zip(mesh.blendshape_names, mesh.basis, strict=True):
+        region = 1 if name.startswith("eye") else 2 if name.startswith("brow") else 0
+        energy[region] += (field[:, :2] ** 2).sum(axis=1)
+    share = energy / (energy.sum(axis=0) + 1e-9)
+    share[:, [*RIGHT_EYE, *LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS]] = np.array([[0.0], [1.0], [0.0]])
+    return np.ascontiguousarray(share.T)

@@ -1,0 +1,168 @@
+"""Carry a person's expression over to a target: differences from the person's neutral face, never the face.
+
+All expression lives on the frontal face (`face_model.unpose`): x right, y down, in units of the
+outer-eye distance, so that neither head pose nor the distance to the camera enters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpcam.face_model import (
+    LANDMARKS,
+    LEFT_LIDS,
+    LIPS_APART,
+    RIGHT_LIDS,
+    apply_pose,
+    face_mesh,
+    rotation_matrix,
+    gap,
+    region_weights,
+    rotation_vector,
+    unpose,
+)
+from xpcam.frame import FaceParams, Floats, Pose
+from xpcam.neutral import Neutral
+
+PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
+LID_CLOSED = 0.22  # share of the neutral opening at which a lid counts as shut
+LID_WIDEST = 1.45
+OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
+TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
+SHIFT_LIMIT = 0.22
+SCALE_LIMIT = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """How much of each region's motion is carried over; 1 is all of it, 0 none."""
+
+    mouth: float = 1.0
+    eyes: float = 1.0
+    brows: float = 1.0
+    head: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What a face does, apart from whose face it is.
+
+    Attributes:
+        offsets: (478, 3) float32 from the neutral frontal face, in outer-eye distances.
+        lids: (2,) how open the right and left eye are, 1 as in neutral, 0 shut.
+        turn: (3,) head rotation away from neutral, axis-angle, radians.
+        shift: (2,) head translation away from neutral, in outer-eye distances.
+        zoom: head size over its neutral size, minus 1.
+    """
+
+    offsets: Floats
+    lids: Floats
+    turn: Floats
+    shift: Floats
+    zoom: float
+
+
+STILL = Motion(
+    np.zeros((LANDMARKS, 3), np.float32), np.ones(2, np.float32), np.zeros(3, np.float32), np.zeros(2, np.float32), 0.0
+)
+
+
+def blend(a: Motion, b: Motion, share: float) -> Motion:
+    """The motion `share` of the way from a to b."""
+    keep, take = np.float32(1.0 - share), np.float32(share)
+    return Motion(
+        a.offsets * keep + b.offsets * take,
+        a.lids * keep + b.lids * take,
+        a.turn * keep + b.turn * take,
+        a.shift * keep + b.shift * take,
+        float(a.zoom * keep + b.zoom * take),
+    )
+
+
+def observe(person: FaceParams, neutral: Neutral) -> Motion:
+    """What the person does, against the person's own neutral face."""
+    face = unpose(person.landmarks, person.pose)
+    opened = [
+        gap(face, lids) / max(gap(neutral.face, lids), 0.02) for lids in (RIGHT_LIDS, LEFT_LIDS)
+    ]
+    turn = rotation_matrix(person.pose.rotation) @ rotation_matrix(neutral.pose.rotation).T
+    here, there = (apply_pose(PIVOT[None], pose)[0, :2] for pose in (person.pose, neutral.pose))
+    return Motion(
+        offsets=face - neutral.face,
+        lids=np.array(opened, np.float32),
+        turn=rotation_vector(turn),
+        shift=(here - there) / np.float32(neutral.pose.scale),
+        zoom=person.pose.scale / neutral.pose.scale - 1.0,
+    )
+
+
+def mirrored(motion: Motion) -> Motion:
+    """The motion as seen in a mirror: left and right exchanged."""
+    flip = np.array([-1.0, 1.0, 1.0], np.float32)
+    return Motion(
+        offsets=motion.offsets[face_mesh().mirror] * flip,
+        lids=motion.lids[::-1],
+        turn=motion.turn * np.array([1.0, -1.0, -1.0], np.float32),
+        shift=motion.shift * flip[:2],
+        zoom=motion.zoom,
+    )
+
+
+class Retargeter:
+    """Applies motions to one target.
+
+    Args:
+        target: the target's face as it is in its picture.
+        gains: how much of each region to carry over.
+    """
+
+    def __init__(self, target: FaceParams, gains: Gains) -> None:
+        self._target = target
+        self._face = unpose(target.landmarks, target.pose)
+        self._weights = region_weights() @ np.array([gains.mouth, gains.eyes, gains.brows], np.float32)
+        self._gains = gains
+
+    def apply(self, motion: Motion) -> FaceParams:
+        """The target's face making the motion: landmarks and pose in pixels of the target's picture."""
+        offsets = limited(motion.offsets * self._weights[:, None], OFFSET_LIMIT)
+        face = self._face + offsets
+        self._set_lids(face, motion)
+        self._part_lips(face)
+        pose = self._pose(motion)
+        return FaceParams(apply_pose(face, pose), pose, self._target.confidence)
+
+    def _set_lids(self, face: Floats, motion: Motion) -> None:
+        """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""
+        for lids, opened in zip((RIGHT_LIDS, LEFT_LIDS), motion.lids, strict=True):
+            pairs = np.array(lids)
+            upper, lower = pairs[:, 0], pairs[:, 1]
+            share = np.clip((opened - LID_CLOSED) / (1.0 - LID_CLOSED), 0.0, LID_WIDEST)
+            share = max(0.0, 1.0 + self._gains.eyes * (share - 1.0))
+            lift = 0.25 * (1.0 - min(share, 1.0))  # in a blink the lower lid rises a little
+            gap = self._face[lower] - self._face[upper]
+            face[lower] = self._face[lower] + (face[lower] - self._face[lower]) * 0.5 - gap * np.float32(lift)
+            face[upper] = face[lower] - gap * np.float32(share)
+
+    def _part_lips(self, face: Floats) -> None:
+        """Lips may meet but not cross."""
+        pairs = np.array(LIPS_APART)
+        upper, lower = face[pairs[:, 0], 1], face[pairs[:, 1], 1]
+        crossing = np.maximum(upper - lower, 0.0) / 2
+        face[pairs[:, 0], 1] = upper - crossing
+        face[pairs[:, 1], 1] = lower + crossing
+
+    def _pose(self, motion: Motion) -> Pose:
+        gain, old = np.float32(self._gains.head), self._target.pose
+        turn = np.clip(motion.turn * gain, -TURN_LIMIT, TURN_LIMIT)
+        shift = limited((motion.shift * gain)[None], SHIFT_LIMIT)[0]
+        scale = old.scale * (1.0 + float(np.clip(motion.zoom * gain, -SCALE_LIMIT, SCALE_LIMIT)))
+        rotation = rotation_matrix(turn) @ rotation_matrix(old.rotation)
+        pivot = apply_pose(PIVOT[None], old)[0, :2] + shift * np.float32(old.scale)
+        turned = apply_pose(PIVOT[None], Pose(rotation_vector(rotation), np.zeros(2, np.float32), scale))[0, :2]
+        return Pose(rotation_vector(rotation), (pivot - turned).astype(np.float32), scale)
+
+
+def limited(vectors: Floats, most: float) -> Floats:
+    """(N, D) vectors whose length saturates smoothly at `most`; short ones stay as they are."""
+    ratio = np.linalg.norm(vectors, axis=1, keepdims=True) / np.float32(most)
+    return vectors * (np.tanh(ratio) / np.maximum(ratio, 1e-6)).astype(np.float32)
