@@ -82,10 +82,11 @@ def list_devices(
 
 def holders(path: Path, proc: Path = Path("/proc")) -> list[Holder]:
     """Processes that have `path` open, as far as this user may see (other users' are hidden)."""
-    found = []
-    for process in proc.glob("[0-9]*"):
-        if any(_points_to(link, path) for link in _open_files(process)):
-            found.append(Holder(int(process.name), _read(process / "comm") or "?"))
+    found = [
+        Holder(int(process.name), _read(process / "comm") or "?")
+        for process in proc.glob("[0-9]*")
+        if any(_points_to(link, path) for link in _open_files(process))
+    ]
     return sorted(found, key=lambda holder: holder.pid)
 
 
@@ -154,7 +155,7 @@ def _kernel_ioctl(descriptor: int, request: int, buffer: bytearray) -> None:
 
 def _points_to(link: Path, path: Path) -> bool:
     try:
-        return os.readlink(link) == str(path)
+        return link.readlink() == path
     except OSError:
         return False  # closed meanwhile
 

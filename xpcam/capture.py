@@ -1,0 +1,210 @@
+"""The capture thread: reads a source, keeps its newest frame, and gets a lost source back.
+
+Frames that nobody fetched before a newer one came are dropped and counted. A lost device or stream is
+retried, waiting longer each time.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from xpcam.errors import CameraError
+from xpcam.frame import Frame, Pixels
+
+STALL = 2.0  # seconds without a picture after which a device counts as lost
+BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts to get it back; the last one repeats
+LATE = 1.0  # seconds a file may lag behind its own clock before that clock is set anew
+
+log = logging.getLogger(__name__)
+
+
+class Camera(Protocol):
+    """What the pipeline needs of any camera."""
+
+    @property
+    def description(self) -> str:
+        """What was negotiated, such as "vivid (/dev/video0): 1280x720 MJPG at 30 fps"."""
+
+    @property
+    def live(self) -> bool:
+        """False while the device is lost and being retried."""
+
+    @property
+    def finished(self) -> bool:
+        """True when a file that plays once has ended."""
+
+    @property
+    def dropped(self) -> int:
+        """How many frames nobody fetched before a newer one came."""
+
+    def latest(self, timeout: float) -> Frame | None:
+        """The newest frame not handed out yet; None when none came within `timeout` seconds."""
+
+    def close(self) -> None:
+        """Stop reading and free the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grabbed:
+    """What a source reads: (height, width, 3) BGR uint8, its cost, and when to show it.
+
+    `due`: seconds on the source's own clock; None for a source that sets the pace itself.
+    """
+
+    pixels: Pixels
+    decode_seconds: float
+    due: float | None = None
+
+
+class Source(Protocol):
+    """Where pictures come from: the edge that tests fake."""
+
+    @property
+    def description(self) -> str:
+        """What was negotiated."""
+
+    def read(self) -> Grabbed | None:
+        """Wait for the next picture; None at the end. Raises CameraError when it is lost."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+class Clock:
+    """Time as the capture thread knows it; tests put another in its place."""
+
+    def now(self) -> float:
+        """Seconds, as frames are stamped with."""
+        return time.monotonic()
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        """Wait so long, or until told to stop; True when told."""
+        return stop.wait(seconds)
+
+
+class Capture:
+    """A Camera: reads `source` in a thread once started, and `reopen`s it when it is lost."""
+
+    def __init__(
+        self, source: Source, reopen: Callable[[], Source] | None = None, clock: Clock | None = None
+    ) -> None:
+        """`reopen` is None for a source that does not come back (a file): its end is the end."""
+        self.description = source.description
+        self.finished = False
+        self.dropped = 0
+        self._source = source
+        self._reopen = reopen
+        self._clock = clock or Clock()
+        self._stop = threading.Event()
+        self._arrival = threading.Condition()
+        self._newest: Frame | None = None
+        self._sequence = 0
+        self._lost = False
+        self._stalled = False
+        self._last_at = self._clock.now()
+        self._zero: float | None = None  # when, on our clock, the source's own clock was 0
+        self._thread = threading.Thread(target=self.run, name="camera", daemon=True)
+
+    @property
+    def live(self) -> bool:
+        """False while the source is lost or silent."""
+        return not self._lost and not self._silent()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def latest(self, timeout: float) -> Frame | None:
+        """The newest frame not handed out yet; None when none came in time, at once when all is over."""
+        with self._arrival:
+            self._arrival.wait_for(lambda: self._newest is not None or self._over(), timeout)
+            frame, self._newest = self._newest, None
+        if frame is None and not self._lost and not self._stalled and self._silent():
+            self._stalled = True
+            log.warning("camera: %s: no picture for %g s; waiting for it", self.description, STALL)
+        return frame
+
+    def close(self) -> None:
+        """Stop the thread, which frees the source."""
+        self._stop.set()
+        with self._arrival:
+            self._newest = None
+            self._arrival.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(STALL)  # a driver that hangs keeps its (daemon) thread
+
+    def run(self) -> None:
+        """Read until told to stop or until the source has ended; the body of the thread."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    grabbed = self._source.read()
+                    reason = "the stream ended"
+                except CameraError as error:
+                    grabbed, reason = None, str(error)
+                    if self._reopen is None:
+                        log.warning("camera: %s", reason)
+                if self._stop.is_set():
+                    break
+                if grabbed is not None:
+                    self._show(grabbed)
+                elif self._reopen is None:
+                    break
+                else:
+                    self._recover(reason, self._reopen)
+        finally:
+            self._source.close()
+            with self._arrival:
+                self.finished = not self._stop.is_set()
+                self._arrival.notify_all()
+
+    def _show(self, grabbed: Grabbed) -> None:
+        if grabbed.due is not None and self._wait_until(grabbed.due):
+            return
+        now = self._clock.now()
+        with self._arrival:
+            if self._newest is not None:
+                self.dropped += 1
+            self._newest = Frame(grabbed.pixels, self._sequence, now, grabbed.decode_seconds)
+            self._sequence += 1
+            self._last_at = now
+            self._arrival.notify_all()
+        if self._stalled:
+            self._stalled = False
+            log.info("camera: %s: pictures again", self.description)
+
+    def _wait_until(self, due: float) -> bool:
+        """Pace a source by its own clock; True when told to stop meanwhile."""
+        now = self._clock.now()
+        if self._zero is None or now - (self._zero + due) > LATE:
+            self._zero = now - due  # the first picture, or too late to catch up without a rush
+        remaining = self._zero + due - now
+        return remaining > 0 and self._clock.wait(self._stop, remaining)
+
+    def _recover(self, reason: str, reopen: Callable[[], Source]) -> None:
+        self._lost = True
+        self._zero = None
+        self._source.close()
+        log.warning("camera: %s; trying to get it back", reason)
+        attempt = 0
+        while not self._clock.wait(self._stop, BACK_OFF[min(attempt, len(BACK_OFF) - 1)]):
+            attempt += 1
+            try:
+                self._source = reopen()
+            except CameraError as error:
+                log.debug("camera: attempt %d: %s", attempt, error)
+                continue
+            self.description = self._source.description
+            self._last_at = self._clock.now()
+            self._lost = self._stalled = False
+            log.info("camera: back: %s", self.description)
+            return
+
+    def _silent(self) -> bool:
+        return self._reopen is not None and not self._over() and self._clock.now() - self._last_at > STALL
+
+    def _over(self) -> bool:
+        return self.finished or self._stop.is_set()
