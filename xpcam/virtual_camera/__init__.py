@@ -1,0 +1,103 @@
+"""Where pictures leave the program: virtual cameras, files, or nowhere."""
+
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from xpcam.devices import OUR_LABEL, list_devices
+from xpcam.errors import OutputError
+from xpcam.frame import Pixels
+from xpcam.virtual_camera.file import SUFFIXES, VideoFile
+from xpcam.virtual_camera.i420 import Buffer, I420Converter
+
+__all__ = ["Buffer", "NoCamera", "VirtualCamera", "open_output"]
+
+
+class VirtualCamera(Protocol):
+    """One open output; one thread at a time uses it.
+
+    A virtual camera is listed by other programs once its first frame is written: write one at once.
+
+    Attributes:
+        description: one line for people: "Xpression Cam (/dev/video10), 1280x720 I420 at 30 fps".
+    """
+
+    description: str
+
+    def convert(self, pixels: Pixels) -> Buffer:
+        """(height, width, 3) BGR to the format of the output, in a buffer that the next call uses again."""
+
+    def write(self, buffer: Buffer, at: float | None = None) -> None:
+        """Hand over what `convert` returned. Raises OutputError; then close, and open again later.
+
+        `at` is when it is shown, in seconds from the beginning; a file follows it (None: the next frame
+        of the file), a camera shows every frame at once.
+        """
+
+    def close(self) -> None:
+        """Give everything back; a second call does nothing. Raises OutputError (a file's end)."""
+
+
+class NoCamera:
+    """Converts as a device would, and drops the frames."""
+
+    def __init__(self, *, size: tuple[int, int], fps: float) -> None:
+        """`size` is (width, height) in pixels. Raises OutputError where one is odd."""
+        self._converter = I420Converter(size)
+        self.description = f"no output, {size[0]}x{size[1]} I420 at {fps:g} fps"
+
+    def convert(self, pixels: Pixels) -> Buffer:
+        return self._converter.convert(pixels)
+
+    def write(self, buffer: Buffer, at: float | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def open_output(
+    spec: str, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
+) -> VirtualCamera:
+    """Open the output that `spec` names; raises OutputError.
+
+    Args:
+        spec: "auto", "none", "v4l2", "/dev/videoN", "v4l2:/dev/videoN", "pyvirtualcam[:backend]", or a
+            path that ends in .mp4, .mkv or .mov.
+        size: (width, height) of every picture, pixels, both even.
+        fps: frames a second.
+        audio_from: a video whose sound goes into a file output (an offline rendering); cameras have none.
+    """
+    kind, _, rest = spec.partition(":")
+    if spec == "none":
+        return NoCamera(size=size, fps=fps)
+    if spec == "auto":
+        kind = "v4l2" if sys.platform == "linux" else "pyvirtualcam"
+    if spec.startswith("/dev/video"):
+        kind, rest = "v4l2", spec
+    if kind == "v4l2":
+        return _open_v4l2(rest, size, fps)
+    if kind == "pyvirtualcam":
+        from xpcam.virtual_camera.pyvirtualcam import PyVirtualCamera
+
+        return PyVirtualCamera(rest or None, size=size, fps=fps, device=_loopback())
+    if Path(spec).suffix.lower() in SUFFIXES:
+        return VideoFile(Path(spec), size=size, fps=fps, audio_from=audio_from)
+    raise OutputError(
+        f"{spec!r} is no output: use auto, none, v4l2, /dev/videoN, pyvirtualcam or a file that ends in "
+        f"{', '.join(SUFFIXES)}"
+    )
+
+
+def _open_v4l2(path: str, size: tuple[int, int], fps: float) -> VirtualCamera:
+    if sys.platform != "linux":
+        raise OutputError(f"v4l2 was asked for on {sys.platform}, Linux is wanted: use --output auto")
+    from xpcam.virtual_camera.v4l2 import V4l2Camera, open_v4l2  # fcntl, which Windows has not
+
+    return V4l2Camera(Path(path), size=size, fps=fps) if path else open_v4l2(size=size, fps=fps)
+
+
+def _loopback() -> str | None:
+    """The loopback device pyvirtualcam shall take (it knows no labels); None: its own choice."""
+    loopbacks = sorted((d for d in list_devices() if d.loopback), key=lambda d: d.label != OUR_LABEL)
+    return str(loopbacks[0].path) if loopbacks else None

@@ -1,0 +1,196 @@
+"""A recording: H.264 in mp4, mov or mkv, made so that whatever ends it, what was written plays.
+
+mp4 and mov are written as `hybrid_fragmented` (FFmpeg >= 7.1): fragments of half a second while it runs,
+an ordinary file once closed. A kill or a full disk costs the last fragment.
+"""
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from xpcam.errors import OutputError
+from xpcam.frame import Pixels
+from xpcam.virtual_camera.i420 import Buffer, I420Converter
+from xpcam.virtual_camera.sound import open_sound
+
+SUFFIXES = (".mp4", ".mov", ".mkv")
+
+_FLUSH = {"flush_packets": "1"}  # whole fragments (mkv: blocks) reach the disk, never a part of one
+_FRAGMENTS = {"movflags": "hybrid_fragmented", "frag_duration": "500000"}  # microseconds
+_LIVE = {"preset": "ultrafast", "crf": "20"}  # 6 ms of one core for a frame of 1280x720
+_OFFLINE = {"preset": "veryfast", "crf": "18"}  # twice that, for fewer bytes
+_KEYFRAME_SECONDS = 2
+_QUEUE = 4  # frames that may wait for the encoder; then `write` blocks, for a recording drops nothing
+
+# ITU-T H.273 code points: sRGB pictures, coded with the matrix of BT.601, luma 16 to 235.
+_PRIMARIES_709, _TRANSFER_709, _MATRIX_601, _RANGE_LIMITED = 1, 1, 6, 1
+
+_Slot = tuple[av.VideoFrame, list[Buffer]]
+
+
+class VideoFile:
+    """Writes one video file; `description` is one line for people.
+
+    Encoding runs in a thread of its own. An error there is raised by the next `write` or by `close`.
+    """
+
+    def __init__(
+        self, path: Path, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
+    ) -> None:
+        """Create the file, over an older one. `size` is (width, height) in pixels.
+
+        `audio_from` is a video whose sound goes along; it marks an offline rendering, which is encoded
+        slower and smaller. Raises OutputError.
+        """
+        self._converter = I420Converter(size)
+        _check(path, audio_from)
+        self._path = path
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._next = 0  # the time stamp, in frames, that the next frame has at least
+        self._sound = open_sound(audio_from) if audio_from else None
+        try:
+            options = _FLUSH if path.suffix.lower() == ".mkv" else _FLUSH | _FRAGMENTS
+            self._container = av.open(str(path), "w", container_options=options)
+            self._stream = self._add_stream(size, _OFFLINE if audio_from else _LIVE)
+            if self._sound:
+                self._sound.join(self._container)
+            self._container.start_encoding()
+        except (FFmpegError, OSError) as error:
+            raise OutputError(
+                f"{path} cannot be made ({_reason(error)}), a video file was wanted: choose another --output"
+            ) from error
+        self._frames = deque(_frame(size) for _ in range(_QUEUE))
+        self._pending: deque[Future[None]] = deque()
+        self._encoder = ThreadPoolExecutor(1, "encoder")
+        self._open = True
+        self.description = f"{path}, {size[0]}x{size[1]} H.264 at {fps:g} fps"
+
+    def convert(self, pixels: Pixels) -> Buffer:
+        """(height, width, 3) BGR to I420, in a buffer that is used again at the next call."""
+        return self._converter.convert(pixels)
+
+    def write(self, buffer: Buffer, at: float | None = None) -> None:
+        """Add one frame; the buffer is free again when this returns. Raises OutputError.
+
+        `at` is the time it is shown, in seconds from the start of the recording, rounded to the frame
+        grid and kept rising; None: the frame after the last one.
+        """
+        if not self._open:
+            raise OutputError(f"{self._path} is closed, a frame came to be written: open the output again")
+        if len(self._pending) == _QUEUE:
+            self._settle(self._pending.popleft())
+        frame, planes = self._frames[0]
+        self._frames.rotate(-1)
+        for plane, part in zip(planes, _parts(buffer), strict=True):
+            plane[:] = part
+        stamp = self._next if at is None else max(self._next, round(at * self._fps))
+        self._next = stamp + 1
+        self._pending.append(self._encoder.submit(self._encode, frame, stamp))
+
+    def close(self) -> None:
+        """Finish the file; a second call does nothing. Raises OutputError where the end was not written."""
+        if not self._open:
+            return
+        self._open = False
+        self._pending.append(self._encoder.submit(self._finish))
+        self._encoder.shutdown()
+        while self._pending:
+            self._settle(self._pending.popleft())
+
+    def _add_stream(self, size: tuple[int, int], options: dict[str, str]) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=self._fps, options=options)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.thread_count = 1  # the pipeline needs the other cores
+        context.time_base = 1 / self._fps
+        context.max_b_frames = 0  # they would begin the picture some frames after the sound
+        context.gop_size = max(1, round(_KEYFRAME_SECONDS * self._fps))
+        context.color_primaries = _PRIMARIES_709
+        context.color_trc = _TRANSFER_709
+        context.colorspace = _MATRIX_601
+        context.color_range = _RANGE_LIMITED
+        return stream
+
+    def _encode(self, frame: av.VideoFrame, stamp: int) -> None:
+        """(encoder thread) Encode one frame, and the sound up to it."""
+        frame.pts = stamp
+        frame.time_base = 1 / self._fps
+        self._container.mux(self._stream.encode(frame))
+        if self._sound:
+            self._sound.mux_until(float(stamp / self._fps))
+
+    def _finish(self) -> None:
+        """(encoder thread) Write what the encoder still holds, the rest of the sound, and the index.
+
+        After a failed write FFmpeg writes nothing more to this file, so the fragments in it stay.
+        """
+        try:
+            self._container.mux(self._stream.encode(None))
+            if self._sound:
+                self._sound.mux_until(float(self._next / self._fps))
+        finally:
+            self._container.close()
+            if self._sound:
+                self._sound.close()
+
+    def _settle(self, work: Future[None]) -> None:
+        """Wait for one piece of the encoder's work; a failure ends the recording. Raises OutputError."""
+        try:
+            work.result()
+        except (FFmpegError, OSError) as error:
+            self._abandon()
+            raise OutputError(
+                f"{self._path} takes no more frames ({_reason(error)}), room for the video was wanted: "
+                "what was written until now plays; free some space or choose another --output"
+            ) from error
+
+    def _abandon(self) -> None:
+        """Close after a failure; what fails on the way was caused by the first one, which is reported."""
+        if self._open:
+            self._open = False
+            self._pending.append(self._encoder.submit(self._finish))
+        self._encoder.shutdown()
+        for work in self._pending:
+            if not isinstance(error := work.exception(), FFmpegError | OSError | None):
+                raise error
+        self._pending.clear()
+
+
+def _check(path: Path, audio_from: Path | None) -> None:
+    """Refuse what can be known before the file is touched; raises OutputError."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, a file was wanted: use --output {path / 'clip.mp4'}")
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"{path} cannot be made: there is no folder {path.parent}; make it, or choose another --output"
+        )
+    if path.exists() and audio_from and path.samefile(audio_from):
+        raise OutputError(f"{path} is the driver video itself: choose another --output")
+
+
+def _frame(size: tuple[int, int]) -> _Slot:
+    """An I420 frame of FFmpeg, and its planes as arrays of (height, width)."""
+    frame = av.VideoFrame(*size, "yuv420p")
+    planes = [
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in frame.planes
+    ]
+    return frame, planes
+
+
+def _parts(buffer: Buffer) -> list[Buffer]:
+    """The three planes within an I420 buffer, without a copy."""
+    height, width = buffer.shape[0] * 2 // 3, buffer.shape[1]
+    luma, chroma = buffer[:height], buffer[height:].reshape(2, height // 2, width // 2)
+    return [luma, chroma[0], chroma[1]]
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

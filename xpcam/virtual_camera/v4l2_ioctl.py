@@ -1,0 +1,132 @@
+"""What the V4L2 writer asks of the kernel.
+
+Structures and numbers: Linux userspace API, `linux/videodev2.h`.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from xpcam.devices import Device, Holder, holders, list_devices
+
+BUFFER_TYPE_OUTPUT = 2
+FOURCC_I420 = int.from_bytes(b"YU12", "little")
+
+_FORMAT = struct.Struct("@I0P12I152x")  # struct v4l2_format: its union is aligned like a pointer
+_PARAMETERS = struct.Struct("=7I16x160x")  # struct v4l2_streamparm
+_FIELD_NONE = 1
+_COLORSPACE_SRGB, _ENCODING_601, _RANGE_LIMITED, _TRANSFER_SRGB = 8, 1, 2, 2
+_PRIVATE_MAGIC = 0xFEEDCAFE  # makes the kernel look at the colour fields behind it
+
+
+def _request(direction: int, number: int, size: int) -> int:
+    """_IOW (direction 1) or _IOWR (3) of the letter V, as in `asm-generic/ioctl.h`."""
+    return direction << 30 | size << 16 | ord("V") << 8 | number
+
+
+G_FMT = _request(3, 4, _FORMAT.size)
+S_FMT = _request(3, 5, _FORMAT.size)
+STREAMON = _request(1, 18, 4)
+S_PARM = _request(3, 22, _PARAMETERS.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """The picture format of a device; `sizeimage` is the bytes of one frame."""
+
+    width: int
+    height: int
+    fourcc: int
+    sizeimage: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} {self.fourcc.to_bytes(4, 'little').decode('ascii', 'replace')}"
+
+
+def i420(width: int, height: int) -> Format:
+    """The format of an I420 picture without padding."""
+    return Format(width, height, FOURCC_I420, width * height * 3 // 2)
+
+
+def pack_format(wanted: Format) -> bytearray:
+    """struct v4l2_format for an output, its colours declared: sRGB pictures, BT.601, luma 16 to 235."""
+    return bytearray(
+        _FORMAT.pack(
+            BUFFER_TYPE_OUTPUT,
+            wanted.width,
+            wanted.height,
+            wanted.fourcc,
+            _FIELD_NONE,
+            wanted.width,  # bytes of a line of luma
+            wanted.sizeimage,
+            _COLORSPACE_SRGB,
+            _PRIVATE_MAGIC,
+            0,
+            _ENCODING_601,
+            _RANGE_LIMITED,
+            _TRANSFER_SRGB,
+        )
+    )
+
+
+def unpack_format(buffer: bytes | bytearray) -> Format:
+    """What a struct v4l2_format says."""
+    fields = _FORMAT.unpack(buffer)
+    return Format(fields[1], fields[2], fields[3], fields[6])
+
+
+def pack_rate(fps: float) -> bytearray:
+    """struct v4l2_streamparm for an output of `fps` frames a second."""
+    rate = Fraction(fps).limit_denominator(1001)
+    return bytearray(_PARAMETERS.pack(BUFFER_TYPE_OUTPUT, 0, 0, rate.denominator, rate.numerator, 0, 0))
+
+
+class Kernel(Protocol):
+    """The calls of the writer, each raising OSError as the kernel refuses; tests put a fake here."""
+
+    def devices(self) -> list[Device]: ...
+    def others(self, path: Path) -> list[Holder]: ...
+    def open(self, path: Path) -> int: ...
+    def ioctl(self, descriptor: int, request: int, buffer: bytearray) -> None: ...
+    def write(self, descriptor: int, frame: memoryview) -> int: ...
+    def close(self, descriptor: int) -> None: ...
+
+
+class Linux:
+    """The kernel that runs."""
+
+    def devices(self) -> list[Device]:
+        return list_devices()
+
+    def others(self, path: Path) -> list[Holder]:
+        """The other processes that have the device open."""
+        return [holder for holder in holders(path) if holder.pid != os.getpid()]
+
+    def open(self, path: Path) -> int:
+        """Open for writing and lock, so that a second writer of ours sees that this one lives.
+
+        The lock is the kernel's (flock): it ends with the process, however that ends.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno == errno.EWOULDBLOCK:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from error
+            raise
+        return descriptor
+
+    def ioctl(self, descriptor: int, request: int, buffer: bytearray) -> None:
+        fcntl.ioctl(descriptor, request, buffer, True)
+
+    def write(self, descriptor: int, frame: memoryview) -> int:
+        return os.write(descriptor, frame)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
