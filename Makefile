@@ -2,23 +2,52 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SECONDS_OF_DEMO ?= 10
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench evaluate clean
+.PHONY: help demo test check bench
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-# Installed once, and again when pyproject.toml changes.
-venv: $(VENV)/installed
-$(VENV)/installed: pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) found: install Python 3.11 or newer (apt install python3)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "$(PYTHON) is $$($(PYTHON) -V), wanted Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
-	    echo "$(PYTHON) cannot make virtual environments: apt install python3-venv" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (about 450 MB to download the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+demo: $(VENV)/demo  ## the main job on the built-in driver: a generated portrait talks, into demo.mp4
+	@portrait=$$($(BIN)/python -c \
+	    'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))') && \
+	$(BIN)/xpcam start --target "$$portrait" --camera demo --output demo.mp4 --seconds 10 \
+	    --contact-sheet demo.png
+	@echo "clip: $(CURDIR)/demo.mp4"
+	@echo "contact sheet, driver beside output: $(CURDIR)/demo.png"
+
+test: $(VENV)/dev  ## every test (those that need hardware say why they are skipped)
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev  ## ruff, mypy --strict, version equal to the changelog's
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@test "$$($(BIN)/xpcam version)" = "$$(sed -nE 's/^## \[([0-9.]+)\].*/\1/p' CHANGELOG.md | head -1)" || { \
+	    echo "check: the version of xpcam/__init__.py is not the newest one of CHANGELOG.md" >&2; exit 1; }
+	@echo "check: passed"
+
+bench: $(VENV)/demo  ## frames per second, latency and memory on this machine
+	@$(BIN)/xpcam bench
+
+# Each set of packages is installed once, and again when pyproject.toml changes.
+$(VENV)/demo: pyproject.toml | $(VENV)/bin/python
+	@echo "installing xpcam into $(VENV); the first time downloads about 400 MB ..."
+	@$(PIP) --editable '.[demo]'
 	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+	@echo "installing xpcam and its development tools into $(VENV); the first time downloads about 440 MB ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/demo
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "found no $(PYTHON), wanted Python 3.11 or newer: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "found $$($(PYTHON) -V), wanted Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

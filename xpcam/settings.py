@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     contact_sheet: UserPath = option(
         None, "picture (.png) of driver beside output; demo camera or video file only"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = option("info", "what is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        "info", "least important messages that are logged"
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -187,7 +189,7 @@ def wanted(name: str) -> str:
     info = Settings.model_fields[name]
     least = next((bound.ge for bound in info.metadata if isinstance(bound, Ge)), None)
     most = next((bound.le for bound in info.metadata if isinstance(bound, Le)), None)
-    bounds = "" if least is None else f" from {least} to {most}"
+    bounds = "" if least is None else f" from {least:g} to {most:,}"
     kind: Any = info.annotation
     if kind is bool:
         return "true or false"

@@ -1,0 +1,157 @@
+"""`xpcam bench`: the whole chain on the demo driver at full speed, beside a fixed baseline.
+
+Absolute times mean little from machine to machine. `ratio` is one frame's time over the time of a fixed
+computation made in the same run, and that can be compared.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from xpcam.camera import VideoFile, read_video
+from xpcam.daemon import open_pipeline
+from xpcam.frame import Floats, Frame, Pixels
+from xpcam.pipeline import Meter, Pipeline, RunReport, publish
+from xpcam.resources import shipped
+from xpcam.settings import Settings
+from xpcam.virtual_camera import VirtualCamera, open_output
+
+SECONDS: Final = 10.0
+"""How long to measure where `--seconds` is not given."""
+LEARNING: Final = 2.0
+"""Seconds of the driver shown beforehand, for the neutral face."""
+WARM_UP: Final = 1.0
+BASELINE_RUNS: Final = 15
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What was measured; the field names are the keys of `--json`.
+
+    Attributes:
+        fps: frames a second, every stage one after the other, decoding included.
+        latency_ms: p50 and p95 of a frame's time, from before it is decoded until it is written.
+        stages_ms: median of each stage; they share `fps`.
+        rss_mb: resident memory, megabytes (10^6 bytes).
+        baseline_ms: median time of the fixed computation.
+        ratio: time per frame over `baseline_ms`.
+    """
+
+    fps: float
+    latency_ms: dict[str, float]
+    stages_ms: dict[str, float]
+    rss_mb: float
+    baseline_ms: float
+    ratio: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain numbers, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            ("frames per second", self.fps, ""),
+            ("latency p50", self.latency_ms["p50"], "ms"),
+            ("latency p95", self.latency_ms["p95"], "ms"),
+            *((f"  {stage}", value, "ms") for stage, value in self.stages_ms.items()),
+            ("memory", self.rss_mb, "MB"),
+            ("baseline", self.baseline_ms, "ms"),
+            ("frame / baseline", self.ratio, ""),
+        ]
+        return "\n".join(f"{name:<18}{value:9.2f} {unit}".rstrip() for name, value, unit in rows)
+
+
+def run(settings: Settings, progress: Progress) -> BenchResult:
+    """Measure for `settings.seconds`. Without a target, the demo driver's first frame is one.
+
+    Raises:
+        TargetError, EngineError: as in a live run.
+    """
+    meter = Meter()
+    with ExitStack() as stack:
+        video = stack.enter_context(read_video(shipped("demo.mp4")))
+        if settings.target is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            settings = settings.model_copy(update={"target": _first_frame(video, folder / "demo.png")})
+        pipeline = open_pipeline(settings, stack, meter)
+        output = stack.enter_context(closing(open_output("none", size=settings.size, fps=settings.fps)))
+        _learn_neutral(pipeline, video)
+        driver = _endless(video)
+        _run_for(WARM_UP, driver, pipeline, output, lambda _: None)
+        times = [baseline() for _ in range(BASELINE_RUNS)]
+        seconds = settings.seconds or SECONDS
+        meter.begin()
+        _run_for(seconds, driver, pipeline, output, lambda done: progress(int(done), int(seconds)))
+        report = meter.report()
+        times += [baseline() for _ in range(BASELINE_RUNS)]
+    return _result(report, float(np.median(times)) * 1e3)
+
+
+def baseline() -> float:
+    """Seconds that a fixed computation takes: scale and blur a 1280x720 picture, multiply two matrices."""
+    picture, matrix = _baseline_input()
+    began = time.perf_counter()
+    small = cv2.resize(picture, (640, 360), interpolation=cv2.INTER_AREA)
+    cv2.GaussianBlur(small, (9, 9), 0)
+    matrix @ matrix
+    return time.perf_counter() - began
+
+
+@cache
+def _baseline_input() -> tuple[Pixels, Floats]:
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    return picture, random.standard_normal((512, 512), dtype=np.float32)
+
+
+def _run_for(
+    seconds: float,
+    driver: Iterator[Frame],
+    pipeline: Pipeline,
+    output: VirtualCamera,
+    tell: Callable[[float], None],
+) -> None:
+    began = time.monotonic()
+    while (elapsed := time.monotonic() - began) < seconds:
+        frame = next(driver)
+        publish(output, pipeline.step(frame, frame.captured_at), pipeline.meter)
+        pipeline.meter.delivered(frame)
+        tell(elapsed)
+
+
+def _endless(video: VideoFile) -> Iterator[Frame]:
+    """The driver again and again, as if a camera had begun each frame just now."""
+    while True:
+        began = time.monotonic()
+        for frame in video:
+            yield replace(frame, captured_at=began)
+            began = time.monotonic()
+
+
+def _learn_neutral(pipeline: Pipeline, video: VideoFile) -> None:
+    for frame in video:
+        if frame.captured_at > LEARNING:
+            break
+        pipeline.learn(frame)
+    pipeline.rewind()
+
+
+def _first_frame(video: VideoFile, path: Path) -> Path:
+    cv2.imwrite(str(path), next(iter(video)).pixels)
+    return path
+
+
+def _result(report: RunReport, baseline_ms: float) -> BenchResult:
+    latency = {"p50": report.latency_p50_ms, "p95": report.latency_p95_ms}
+    ratio = 1e3 / report.fps / baseline_ms
+    return BenchResult(report.fps, latency, report.stages_ms, report.rss_mb, baseline_ms, ratio)

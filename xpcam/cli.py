@@ -1,0 +1,135 @@
+"""The command line. No logic: flags become `Settings`, and one call does the work.
+
+Flags come from `xpcam/settings.py`, by way of `xpcam/flags.py`. What is imported inside a command is
+heavy, and `xpcam --help` needs none of it.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from xpcam import __version__
+from xpcam.errors import XpcamError
+from xpcam.flags import takes
+from xpcam.resources import shipped
+from xpcam.settings import Settings
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 a bug, shown with a traceback; 2 settings; 3 target; 4 camera or driver video; "
+    "5 output; 6 engine; 130 interrupted."
+)
+LOOK: Final = ("target", "size", "mouth", "eyes", "brows", "head", "mirror")
+MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
+
+DRIVER: Final = ("--driver", "video of the person whose expressions the target makes, or demo")
+RENDERED: Final = ("--output", "video file to write (.mp4, .mkv, .mov)")
+
+ShowProgress = Callable[[int, int | None], None]
+
+app = typer.Typer(
+    help="A portrait makes your expressions, as a camera anyone can select.",
+    epilog=EXIT_CODES,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+@takes(*Settings.model_fields)
+def start(settings: Settings) -> None:
+    """Follow a camera and show the target on the output, until stopped."""
+    from xpcam import daemon
+
+    report = daemon.run_live(settings)
+    print(report)
+    if settings.contact_sheet is not None:
+        print(f"contact sheet: {settings.contact_sheet}")
+
+
+@app.command()
+@takes(*LOOK, *MACHINE, "seconds", "frames", "contact_sheet", camera=DRIVER, output=RENDERED)
+def render(settings: Settings) -> None:
+    """Make a video of the target following a driver video: every frame, with its sound."""
+    from xpcam import daemon
+
+    driver = shipped("demo.mp4") if settings.camera == "demo" else Path(settings.camera)
+    with _progress("rendering") as progress:
+        report = daemon.render_video(settings, driver, Path(settings.output), progress)
+    print(report)
+
+
+@app.command()
+@takes(*MACHINE)
+def track(
+    settings: Settings,
+    video: Annotated[Path, typer.Argument(help="video with a face")],
+    output: Annotated[Path, typer.Option(help="file to write, .npz or .csv")],
+) -> None:
+    """Write the landmarks, confidence and pose of every frame of a video."""
+    from xpcam import daemon, tracking_export
+
+    tracking_export.check_output(output)
+    with _progress("tracking") as progress:
+        found = tracking_export.collect(daemon.track_video(settings, video, progress))
+    tracking_export.save(found, output)
+    print(f"{output}: a face in {found.faces} of {len(found.confidence)} frames")
+
+
+@app.command()
+def devices() -> None:
+    """List cameras and virtual cameras."""
+    from xpcam.devices import list_devices
+
+    found = list_devices()
+    for device in found:
+        print(device)
+    if not found:
+        print("no video devices found; --camera takes a video file, a stream URL or 'demo' as well")
+
+
+@app.command()
+@takes(*LOOK, *MACHINE, "seconds")
+def bench(
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Measure this machine: the whole chain at full speed, beside a fixed baseline."""
+    from xpcam import bench as benchmark
+
+    with _progress("measuring") as progress:
+        result = benchmark.run(settings, progress)
+    print(json.dumps(result.as_dict(), indent=2) if as_json else result)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Entry point: a known error is one line and its exit code, anything else a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except XpcamError as error:
+        print(f"xpcam: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[ShowProgress]:
+    """A bar on standard error; the caller tells how many frames are done, and of how many if known."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
