@@ -5,6 +5,7 @@ coordinates to sample the picture at, and `cv2.remap` samples it. Two OpenCV cal
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,11 +32,15 @@ class MeshRasteriser:
     Args:
         triangles: (T, 3) int32 vertex indices.
         size: (width, height) of the drawing in pixels.
+        background: (height, width, 3) float32, the values where no triangle is; zero by default.
     """
 
-    def __init__(self, triangles: NDArray[np.int32], size: tuple[int, int]) -> None:
+    def __init__(
+        self, triangles: NDArray[np.int32], size: tuple[int, int], background: Floats | None = None
+    ) -> None:
         width, height = size
         self.size = size
+        self._background = np.zeros((height, width, 3), np.float32) if background is None else background
         self._triangles = np.ascontiguousarray(triangles, np.int32).reshape(-1, 1, 3)
         self._values = np.empty((height, width, 3), np.float32)
         self._depth = np.empty((height, width), np.float32)
@@ -51,8 +56,8 @@ class MeshRasteriser:
             depth: (V,) any unit, larger is farther; where triangles overlap the nearest is seen.
 
         Returns:
-            (height, width, 3) float32, zero where no triangle is. The caller may read it until the next
-            call; the rasteriser owns it.
+            (height, width, 3) float32, the background where no triangle is. The caller may read it until
+            the next call; the rasteriser owns it.
         """
         width, height = self.size
         distance = np.ones(len(points), np.float32)
@@ -64,13 +69,30 @@ class MeshRasteriser:
         vertices[:, 0, 1] = -(points[:, 1] + 0.5 - height / 2) * (2 / height) * distance
         vertices[:, 0, 2] = -distance
         colours = np.ascontiguousarray(values, np.float32).reshape(-1, 1, 3)
-        self._values.fill(0.0)
+        np.copyto(self._values, self._background)
         self._depth.fill(_FAR)
         cv2.triangleRasterize(
             vertices, self._triangles, colours, self._values, self._depth,
             self._camera, _FOV, _NEAR, _FAR, self._settings,
         )  # fmt: skip
         return self._values
+
+
+def coordinates(size: tuple[int, int]) -> Floats:
+    """(height, width, 2) float32, each pixel's own x and y."""
+    width, height = size
+    grid = np.empty((height, width, 2), np.float32)
+    grid[..., 0] = np.arange(width)
+    grid[..., 1] = np.arange(height)[:, None]
+    return grid
+
+
+def sample(picture: NDArray[Any], where: Floats, out: Pixels | None = None) -> NDArray[Any]:
+    """The picture at (h, w, 2) float32 x and y, bilinear, its edge repeated beyond it; into `out` if given."""
+    # Two-channel coordinates need no second map; the stubs do not know that None says so.
+    return cv2.remap(  # type: ignore[call-overload, no-any-return]
+        picture, where, None, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def warp(
@@ -84,12 +106,11 @@ def warp(
         triangles: (T, 3) int32.
         depth: (V,) larger is farther.
     """
-    height, width = picture.shape[:2]
-    scale = np.array([1 / (2 * width), 1 / (2 * height)], np.float32)  # room for vertices outside the picture
-    values = np.full((len(before), 3), 1.0, np.float32)
-    values[:, :2] = np.clip(before * scale + 0.25, 0.0, 1.0)
-    drawn = MeshRasteriser(triangles, (width, height)).draw(after, values, depth)
-    sample_x = (drawn[..., 0] - 0.25) / scale[0]
-    sample_y = (drawn[..., 1] - 0.25) / scale[1]
-    moved = cv2.remap(picture, sample_x, sample_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.where(drawn[..., 2:] > 0.5, moved, picture)
+    size = (picture.shape[1], picture.shape[0])
+    scale = 2.0 * np.array(size, np.float32)  # room for vertices outside the picture
+    values = np.zeros((len(before), 3), np.float32)
+    values[:, :2] = np.clip(before / scale + 0.25, 0.0, 1.0)
+    still = np.zeros((size[1], size[0], 3), np.float32)
+    still[..., :2] = coordinates(size) / scale + 0.25
+    drawn = MeshRasteriser(triangles, size, still).draw(after, values, depth)
+    return sample(picture, (drawn[..., :2] - 0.25) * scale)

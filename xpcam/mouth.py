@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from xpcam.frame import Floats, Pixels
+from xpcam.mesh_warp import sample
 
 OWN_OPEN = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
 FADE = (0.02, 0.05)  # on a closed-mouth target the interior comes in between these gaps
@@ -58,9 +59,8 @@ class Mouth:
         depth = cv2.GaussianBlur(mask, (0, 0), max(2.0, 0.05 * mask.shape[1]))[..., None]
         cavity = self._flesh + (self._dark - self._flesh) * np.minimum(depth * depth * 1.3, 1.0)
         if self._open:
-            own = cv2.remap(self._own, sources, None, cv2.INTER_LINEAR)[..., None]
-            seen = cv2.remap(self._picture, sources, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            cavity += (seen - cavity) * own
+            own = sample(self._own, sources)[..., None]
+            cavity += (sample(self._picture, sources) - cavity) * own
         alpha = (cv2.GaussianBlur(mask, (0, 0), EDGE) * np.float32(shown))[..., None]
         np.copyto(output, output + (cavity - output) * alpha, casting="unsafe")
 

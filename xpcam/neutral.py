@@ -40,25 +40,31 @@ class NeutralFinder:
     def __init__(self) -> None:
         self._samples: list[tuple[Floats, Pose]] = []
         self._neutral: Neutral | None = None
-        self._began = self._sampled = 0.0
+        self._learning_ends = self._sampled = 0.0
 
     def update(self, person: FaceParams, at: float) -> Neutral | None:
         """Take in one tracked face seen at `at` seconds; None until there was a confident one."""
         if person.confidence < CONFIDENT:
             return self._neutral
         if self._neutral is None:
-            self._began = at
-        learning = at - self._began <= FIRST_SECONDS
-        if self._neutral is not None and not learning and at - self._sampled < SAMPLE_EVERY:
+            self._learning_ends = at + FIRST_SECONDS
+        learning = at <= self._learning_ends
+        passed = at - self._sampled
+        if self._neutral is not None and not learning and 0.0 <= passed < SAMPLE_EVERY:
             return self._neutral
-        passed, self._sampled = at - self._sampled, at
+        self._sampled = at
         self._samples = [*self._samples[-KEPT + 1 :], (unpose(person.landmarks, person.pose), person.pose)]
         found = estimate(self._samples)
         if self._neutral is None or learning:
             self._neutral = found
         else:
-            self._neutral = _drifted(self._neutral, found, min(1.0, passed / DRIFT_SECONDS))
+            self._neutral = _drifted(self._neutral, found, min(1.0, max(0.0, passed) / DRIFT_SECONDS))
         return self._neutral
+
+    def settle(self) -> bool:
+        """Take what was learned so far as the first second; whether there is anything."""
+        self._learning_ends = -np.inf
+        return self._neutral is not None
 
     def forget(self) -> None:
         """Start anew, for another person or on request."""

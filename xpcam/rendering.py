@@ -1,26 +1,38 @@
 """Target + FaceParams -> Frame: move the target's own pixels, then what shows behind its lips.
 
-Only the region that can move is drawn; the rest of the output is the target, converted once.
+Only the region that can move is drawn; the rest of the output is the target, converted once. Where each
+pixel comes from is drawn at half resolution and enlarged, for it changes smoothly; around eyes and lips,
+where it does not, it is drawn again at full resolution.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from xpcam import face_model
-from xpcam.face_model import FACE_OVAL, FACE_POINTS, INNER_LIPS, LIPS_APART, apply_pose, unpose
+from xpcam.face_model import (
+    FACE_OVAL,
+    FACE_POINTS,
+    INNER_LIPS,
+    LEFT_EYE,
+    LIPS_APART,
+    RIGHT_EYE,
+    apply_pose,
+    unpose,
+)
 from xpcam.frame import FaceParams, Floats, Pixels
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
 from xpcam.mouth import Mouth
 from xpcam.target import OPENINGS, RING_PLACES, Target
 
 BUFFERS = 3  # pictures handed out in turn, so that none is written while it is still being read
 MARGIN = 64.0  # sampling coordinates are drawn with this much room around the picture, pixels
 SKIN, MOUTH = 1.0, 0.5  # what the third drawn value says a pixel belongs to
-EYES = slice(FACE_POINTS, FACE_POINTS + 32)
-LIPS = slice(FACE_POINTS + 32, FACE_POINTS + len(OPENINGS))
-RINGS = slice(FACE_POINTS + len(OPENINGS), None)
+EYES = slice(FACE_POINTS, FACE_POINTS + len(RIGHT_EYE) + len(LEFT_EYE))
+LIPS = slice(EYES.stop, EYES.stop + len(INNER_LIPS))
+RINGS = slice(LIPS.stop, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +49,53 @@ class Region:
         return self.right - self.left, self.bottom - self.top
 
     @property
+    def corner(self) -> Floats:
+        return np.array([self.left, self.top], np.float32)
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def bounding(points: Floats, margin: float, within: tuple[int, int, int, int]) -> Region:
-    """The smallest region around (N, 2) points plus a margin, inside (left, top, right, bottom)."""
-    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin + 1
-    left, top = (int(np.clip(np.floor(low[i]), within[i], within[2 + i] - 1)) for i in (0, 1))
-    right, bottom = (int(np.clip(np.ceil(high[i]), (left, top)[i] + 1, within[2 + i])) for i in (0, 1))
+def even_region(points: Floats, size: tuple[int, int]) -> Region:
+    """The smallest region around (N, 2) points with even corners, inside a picture of even (width, height)."""
+    low, high = np.floor(points.min(axis=0) / 2) * 2, np.ceil((points.max(axis=0) + 1) / 2) * 2
+    left, top = (int(np.clip(low[i], 0, size[i] - 2)) for i in (0, 1))
+    right, bottom = (int(np.clip(high[i], (left, top)[i] + 2, size[i])) for i in (0, 1))
     return Region(left, top, right, bottom)
+
+
+class Opening:
+    """One eye or the mouth with its rim, drawn at full resolution.
+
+    Args:
+        contour: landmark indices around it.
+        triangles: the target's, of which those near the contour are taken.
+        still: (V, 2) vertices of the unmoved picture.
+        shape: width and height of what is drawn, in widths of the contour.
+    """
+
+    def __init__(
+        self, contour: tuple[int, ...], triangles: NDArray[np.int32], still: Floats, shape: tuple[float, float]
+    ) -> None:
+        self._contour = list(contour)
+        width = float(np.ptp(still[self._contour, 0])) + 4.0
+        self._size = (max(8, round(width * shape[0])), max(8, round(width * shape[1])))
+        reach = np.array(self._size) * 1.2
+        centre = still[self._contour].mean(axis=0)
+        near = (np.abs(still - centre) < reach).all(axis=1)
+        self._rasteriser = MeshRasteriser(triangles[near[triangles].all(axis=1)], self._size)
+
+    def draw(self, points: Floats, values: Floats, depth: Floats, within: tuple[int, int]) -> tuple[Region, Floats]:
+        """Draw it where its contour now lies; points and region are relative to a picture of size `within`."""
+        corner = np.round(points[self._contour].mean(axis=0) - np.array(self._size) / 2).astype(int)
+        left, top = (int(corner[i]) for i in (0, 1))
+        drawn = self._rasteriser.draw(points - corner.astype(np.float32), values, depth)
+        region = Region(
+            max(0, left), max(0, top), min(within[0], left + self._size[0]), min(within[1], top + self._size[1])
+        )
+        rows, columns = region.slices
+        return region, drawn[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
 class Renderer:
@@ -55,45 +104,56 @@ class Renderer:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._still = target.mesh.still
-        self._region = bounding(self._still, 2.0, target.bounds)
-        self._rasteriser = MeshRasteriser(target.mesh.triangles, self._region.size)
+        height, width = target.picture.shape[:2]
+        self._region = even_region(self._still, (width, height))
+        self._scale = np.array([width + 2 * MARGIN, height + 2 * MARGIN], np.float32)
+        self._to_map = np.array([[self._scale[0], 0, 0, -MARGIN], [0, self._scale[1], 0, -MARGIN]], np.float32)
+        self._coarse = self._coarse_rasteriser()
+        self._openings = [
+            Opening(contour, target.mesh.triangles, self._still, shape)
+            for contour, shape in ((RIGHT_EYE, (1.3, 1.0)), (LEFT_EYE, (1.3, 1.0)), (INNER_LIPS, (1.5, 1.2)))
+        ]
+        self._half_map = np.empty((self._region.size[1] // 2, self._region.size[0] // 2, 2), np.float32)
+        self._map = np.empty((*self._region.size[::-1], 2), np.float32)
         self._outputs = [target.picture.copy() for _ in range(BUFFERS)]
         self._turn = 0
-        height, width = target.picture.shape[:2]
-        self._size = np.array([width + 2 * MARGIN, height + 2 * MARGIN], np.float32)
-        self._to_map = np.array([[self._size[0], 0, 0, -MARGIN], [0, self._size[1], 0, -MARGIN]], np.float32)
-        self._map = np.empty((*self._region.size[::-1], 2), np.float32)
         self._values = np.full((len(self._still), 3), SKIN, np.float32)
         self._values[LIPS, 2] = MOUTH
         self._face = unpose(target.params.landmarks, target.params.pose)
-        self._mouth = Mouth(target.picture, target.params.landmarks[list(INNER_LIPS), :2], self._gap(self._face))
+        lips = target.params.landmarks[list(INNER_LIPS), :2]
+        self._mouth = Mouth(target.picture, lips, face_model.gap(self._face, LIPS_APART))
 
     def render(self, params: FaceParams) -> Pixels:
         """The target making the face that `params` (in pixels of the target's picture) describes."""
         face = unpose(params.landmarks, params.pose, depth=0.0)
-        shown = self._mouth.shown(self._gap(face))
+        shown = self._mouth.shown(face_model.gap(face, LIPS_APART))
         points, depth = self._place(params, face)
-        sources = self._sources(face, shown)
-        self._values[:, :2] = np.clip((sources + MARGIN) / self._size, 0.0, 1.0)
-        corner = np.array([self._region.left, self._region.top], np.float32)
-        drawn = self._rasteriser.draw(points - corner, self._values, depth)
-        cv2.transform(drawn, self._to_map, dst=self._map)
+        self._values[:, :2] = np.clip((self._sources(face, shown) + MARGIN) / self._scale, 0.0, 1.0)
+        points -= self._region.corner
+        half = self._coarse.draw((points - 0.5) / 2, self._values, depth)
+        cv2.transform(half, self._to_map, dst=self._half_map)
+        cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
+        for opening in self._openings:
+            region, drawn = opening.draw(points, self._values, depth, self._region.size)
+            self._refine(region, drawn)
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
-        rows, columns = self._region.slices
-        # Where nothing is drawn the map points outside the picture: those pixels keep the still target.
-        cv2.remap(
-            self._target.picture, self._map, None, cv2.INTER_LINEAR,
-            dst=output[rows, columns], borderMode=cv2.BORDER_TRANSPARENT,
-        )  # fmt: skip
-        if shown > 0:
-            lips = bounding(params.landmarks[list(INNER_LIPS), :2] - corner, 4.0, (0, 0, *self._region.size))
-            box = lips.slices
-            self._mouth.fill(output[rows, columns][box], drawn[box][..., 2], self._map[box], shown)
+        moving = output[self._region.slices]
+        sample(self._target.picture, self._map, out=moving)
+        if shown > 0:  # the mouth was drawn last
+            self._mouth.fill(moving[region.slices], drawn[..., 2], self._map[region.slices], shown)
         return output
 
-    def _gap(self, face: Floats) -> float:
-        return face_model.gap(face, LIPS_APART)
+    def _coarse_rasteriser(self) -> MeshRasteriser:
+        size = (self._region.size[0] // 2, self._region.size[1] // 2)
+        still = np.zeros((size[1], size[0], 3), np.float32)
+        still[..., :2] = (coordinates(size) * 2 + 0.5 + self._region.corner + MARGIN) / self._scale
+        return MeshRasteriser(self._target.mesh.triangles, size, still)
+
+    def _refine(self, region: Region, drawn: Floats) -> None:
+        """Put sharply drawn sampling coordinates in place of the enlarged ones."""
+        sharp = cv2.transform(drawn, self._to_map)
+        cv2.copyTo(sharp, cv2.inRange(drawn[..., 2], 0.01, 2.0), self._map[region.slices])
 
     def _place(self, params: FaceParams, face: Floats) -> tuple[Floats, Floats]:
         """(V, 2) vertices in pixels and (V,) their depth."""
@@ -114,7 +174,7 @@ class Renderer:
         sources = self._still.copy()
         behind = apply_pose(face[list(OPENINGS)], self._target.params.pose)[:, :2]
         own = self._face[list(OPENINGS)]
-        eyes = len(OPENINGS) - len(INNER_LIPS)
+        eyes = EYES.stop - EYES.start
         middle = np.repeat(own[:eyes, 1].reshape(2, -1).mean(axis=1), eyes // 2)
         wider = np.abs(face[list(OPENINGS[:eyes]), 1] - middle) > np.abs(own[:eyes, 1] - middle)
         sources[EYES] = np.where(wider[:, None], self._still[EYES], behind[:eyes])

@@ -25,7 +25,7 @@ from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.neutral import Neutral
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
-LID_CLOSED = 0.22  # share of the neutral opening at which a lid counts as shut
+LID_CLOSED = 0.34  # share of the neutral opening at which a lid counts as shut
 LID_WIDEST = 1.45
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target

@@ -1,0 +1,209 @@
+"""Composition root: builds everything, runs it, and stops it in reverse."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from xpcam import target
+from xpcam.camera import Camera, VideoFile, open_camera, read_video
+from xpcam.contact_sheet import ContactSheet
+from xpcam.frame import FaceParams, Pixels
+from xpcam.inference import Engine
+from xpcam.neutral import FIRST_SECONDS
+from xpcam.pacing import Slots
+from xpcam.pipeline import Meter, Pipeline, RunReport, publish
+from xpcam.resources import shipped
+from xpcam.retargeting import Gains
+from xpcam.settings import Settings
+from xpcam.target import Target
+from xpcam.tracking import FaceTracker
+from xpcam.virtual_camera import VirtualCamera, open_output
+
+log = logging.getLogger(__name__)
+
+GONE_AFTER = 0.5  # seconds without a camera frame after which the target idles
+LOOK_AHEAD = 30.0  # seconds of a driver video in which a first face is looked for
+Progress = Callable[[int, int | None], None]
+"""Told how many frames are done, and of how many where that is known."""
+
+
+@contextmanager
+def open_tracker(settings: Settings) -> Iterator[FaceTracker]:
+    """The face tracker with its engines loaded and warm."""
+    device, threads = settings.device, settings.threads
+    with (
+        Engine(shipped("face_params.onnx"), device=device, threads=threads) as landmarks,
+        Engine(shipped("face_detector.onnx"), device=device, threads=threads) as detector,
+    ):
+        yield FaceTracker(landmarks, detector, smooth=settings.smoothing)
+
+
+def load_target(path: Path, tracker: FaceTracker, size: tuple[int, int]) -> Target:
+    """Read a picture, find its one face and prepare it at output size.
+
+    Raises:
+        TargetError: the picture or its face cannot be used.
+    """
+    picture = target.load_picture(path)
+    return target.prepare(picture, target.the_face(path, tracker.locate(picture)), size)
+
+
+def open_pipeline(settings: Settings, stack: ExitStack, meter: Meter) -> Pipeline:
+    """A pipeline for the settings' target; its engines close with the stack."""
+    tracker = stack.enter_context(open_tracker(settings))
+    prepared = load_target(settings.require_target(), tracker, settings.size)
+    gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head)
+    return Pipeline(prepared, tracker, gains, mirror=settings.mirror, meter=meter)
+
+
+def run_live(settings: Settings) -> RunReport:
+    """Follow a camera and publish the target until told to stop, or until a file that plays once ends.
+
+    The output shows the idling target before the camera is even opened, and whenever there is no face.
+
+    Raises:
+        TargetError, OutputError, CameraError, EngineError: what could not be opened; or an output that broke.
+    """
+    meter = Meter()
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        pipeline = open_pipeline(settings, stack, meter)
+        output = stack.enter_context(closing(open_output(settings.output, size=settings.size, fps=settings.fps)))
+        log.info("output: %s", output.description)
+        publish(output, pipeline.step(None, time.monotonic()), meter)
+        camera = stack.enter_context(
+            closing(open_camera(settings.camera, size=settings.size, fps=settings.fps, loop=settings.loop))
+        )
+        sheet = stack.enter_context(contact_sheet_of(settings))
+        meter.begin()
+        _follow(settings, camera, output, pipeline, sheet, stop)
+        report = meter.report(camera.dropped)
+    return report
+
+
+def _follow(
+    settings: Settings,
+    camera: Camera,
+    output: VirtualCamera,
+    pipeline: Pipeline,
+    sheet: ContactSheet | None,
+    stop: threading.Event,
+) -> None:
+    slots, meter = Slots(settings.fps), pipeline.meter
+    began = seen = time.monotonic()
+    pixels: Pixels | None = None
+    while not stop.wait(slots.until_open()):
+        frame = camera.latest(slots.until_closed())
+        now = time.monotonic()
+        if (frame is None and camera.finished) or _enough(settings, meter, now - began):
+            return
+        if frame is not None:
+            seen = now
+            pixels = pipeline.step(frame, frame.captured_at)
+        elif pixels is None or now - seen > GONE_AFTER:
+            pixels = pipeline.step(None, now)
+        publish(output, pixels, meter, slots.take())
+        if frame is not None:
+            meter.delivered(frame)
+            if sheet is not None:
+                sheet.add(frame.pixels, pixels)
+
+
+def _enough(settings: Settings, meter: Meter, seconds: float) -> bool:
+    return 0 < settings.seconds <= seconds or 0 < settings.frames <= meter.published
+
+
+def render_video(settings: Settings, driver: Path, output: Path, progress: Progress) -> RunReport:
+    """Make a video of the target following a driver video: each of its frames gives one, its sound is kept.
+
+    The neutral face is learned from the first second with a face before anything is rendered.
+
+    Raises:
+        TargetError, CameraError, OutputError, EngineError: what could not be opened, read or written.
+    """
+    meter = Meter()
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        video = stack.enter_context(read_video(driver))
+        pipeline = open_pipeline(settings, stack, meter)
+        _learn_neutral(pipeline, video)
+        writer = stack.enter_context(
+            closing(open_output(str(output), size=settings.size, fps=video.fps, audio_from=driver))
+        )
+        sheet = stack.enter_context(contact_sheet_of(settings))
+        meter.begin()
+        first: float | None = None
+        for frame in video:
+            first = frame.captured_at if first is None else first
+            at = frame.captured_at - first
+            if stop.is_set() or _enough(settings, meter, at):
+                break
+            pixels = pipeline.step(frame, frame.captured_at)
+            publish(writer, pixels, meter, at)
+            meter.generated += 1
+            if sheet is not None:
+                sheet.add(frame.pixels, pixels)
+            progress(meter.generated, video.frame_count)
+        report = meter.report()
+    return report
+
+
+def track_video(settings: Settings, path: Path, progress: Progress) -> Iterator[FaceParams | None]:
+    """Track every frame of a video; None where there is no face.
+
+    Raises:
+        CameraError, EngineError: what could not be opened or read.
+    """
+    with read_video(path) as video, open_tracker(settings) as tracker:
+        for done, frame in enumerate(video, start=1):
+            yield tracker.track(frame)
+            progress(done, video.frame_count)
+
+
+def _learn_neutral(pipeline: Pipeline, video: VideoFile) -> None:
+    """Show the pipeline the first second that has a face, looking for one through the first half minute."""
+    found: float | None = None
+    first: float | None = None
+    for frame in video:
+        first = frame.captured_at if first is None else first
+        if pipeline.learn(frame) and found is None:
+            found = frame.captured_at
+        if frame.captured_at > (first + LOOK_AHEAD if found is None else found + FIRST_SECONDS):
+            break
+    pipeline.rewind()
+
+
+@contextmanager
+def contact_sheet_of(settings: Settings) -> Iterator[ContactSheet | None]:
+    """A contact sheet, saved at the end of a run that ended well; None where none was asked for."""
+    sheet = ContactSheet() if settings.contact_sheet is not None else None
+    yield sheet
+    if sheet is not None and settings.contact_sheet is not None:
+        sheet.save(settings.contact_sheet)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event set by the first SIGINT or SIGTERM; a second one interrupts at once. Main thread only."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in wanted}
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler)
+
+    for number in wanted:
+        signal.signal(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

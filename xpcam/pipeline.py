@@ -1,0 +1,204 @@
+"""The one file that knows the order: camera frame -> tracking -> retargeting -> rendering -> output.
+
+Camera pixels end in the tracker: what is rendered is made from the target's picture and numbers alone.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from xpcam.errors import EngineError
+from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.idling import Presence
+from xpcam.neutral import NeutralFinder
+from xpcam.rendering import Renderer
+from xpcam.retargeting import Gains, Motion, Retargeter, mirrored, observe
+from xpcam.target import Target
+from xpcam.virtual_camera import VirtualCamera
+
+log = logging.getLogger(__name__)
+
+STAGES = ("decode", "track", "retarget", "render", "convert", "write")
+REMEMBERED = 4096  # measurements kept of each kind: a service runs for weeks
+
+
+class Tracker(Protocol):
+    """Frame -> FaceParams, None where there is no face (`xpcam.tracking.FaceTracker`, or a fake)."""
+
+    def track(self, frame: Frame) -> FaceParams | None: ...
+
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did, in honest numbers.
+
+    Attributes:
+        frames_generated: pictures made from a new camera frame.
+        frames_published: pictures the output was given, repeats and idle ones included.
+        dropped: camera frames that were overtaken by a newer one.
+        seconds: length of the run.
+        fps: generated pictures per second of the run.
+        latency_p50_ms, latency_p95_ms: from the camera's delivery to the output's, generated frames only.
+        stages_ms: median milliseconds of each stage.
+        rss_mb: resident memory at the end.
+    """
+
+    frames_generated: int
+    frames_published: int
+    dropped: int
+    seconds: float
+    fps: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    stages_ms: dict[str, float]
+    rss_mb: float
+
+    def __str__(self) -> str:
+        stages = ", ".join(f"{name} {value:.1f}" for name, value in self.stages_ms.items())
+        return (
+            f"{self.frames_generated} frames generated in {self.seconds:.1f} s: {self.fps:.1f} per second; "
+            f"{self.frames_published} published, {self.dropped} camera frames dropped\n"
+            f"latency camera to output: {self.latency_p50_ms:.1f} ms median, {self.latency_p95_ms:.1f} ms p95; "
+            f"memory {self.rss_mb:.0f} MB\n"
+            f"stages in ms: {stages}"
+        )
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts and times a run."""
+
+    generated: int = 0
+    published: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _latency: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _stages: dict[str, deque[float]] = field(
+        default_factory=lambda: {name: deque(maxlen=REMEMBERED) for name in STAGES}
+    )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage of one frame."""
+        began = time.perf_counter()
+        yield
+        self.add(name, time.perf_counter() - began)
+
+    def begin(self) -> None:
+        """Start counting now: what came before was preparation."""
+        self.generated = self.published = 0
+        self._began = time.monotonic()
+        for times in (self._latency, *self._stages.values()):
+            times.clear()
+
+    def add(self, name: str, seconds: float) -> None:
+        self._stages[name].append(seconds)
+
+    def delivered(self, frame: Frame) -> None:
+        """A picture made from `frame` has just reached the output."""
+        self.generated += 1
+        self._latency.append(time.monotonic() - frame.captured_at)
+
+    def report(self, dropped: int = 0) -> RunReport:
+        seconds = time.monotonic() - self._began
+        p50, p95 = np.percentile(self._latency, (50, 95)) * 1e3 if self._latency else (0.0, 0.0)
+        stages = {name: float(np.median(times)) * 1e3 if times else 0.0 for name, times in self._stages.items()}
+        fps = self.generated / seconds if seconds > 0 else 0.0
+        return RunReport(
+            self.generated, self.published, dropped, seconds, fps, float(p50), float(p95), stages, resident_mb()
+        )
+
+
+class Pipeline:
+    """Makes the target follow one person.
+
+    Args:
+        target: the prepared target.
+        tracker: finds and follows the face.
+        gains: how much of each region is carried over.
+        mirror: exchange left and right.
+        meter: times the stages; one of its own by default.
+    """
+
+    def __init__(
+        self, target: Target, tracker: Tracker, gains: Gains, *, mirror: bool = False, meter: Meter | None = None
+    ) -> None:
+        self.meter = meter or Meter()
+        self._tracker = tracker
+        self._mirror = mirror
+        self._neutral = NeutralFinder()
+        self._presence = Presence()
+        self._retargeter = Retargeter(target.params, gains)
+        self._renderer = Renderer(target)
+        self._engine_failed = False
+
+    def step(self, frame: Frame | None, at: float) -> Pixels:
+        """The picture for `at` seconds: following the face in `frame`, idling when there is none.
+
+        The picture stays as it is for two further calls; the renderer owns it.
+        """
+        if frame is None:
+            self._tracker.reset()
+        person = self._track(frame) if frame is not None else None
+        with self.meter.stage("retarget"):
+            params = self._retargeter.apply(self._presence.motion(self._observe(person, at), at))
+        with self.meter.stage("render"):
+            return self._renderer.render(params)
+
+    def learn(self, frame: Frame) -> bool:
+        """Learn the neutral face from a frame that is not shown; whether there was a face to learn from."""
+        person = self._track(frame)
+        return person is not None and self._neutral.update(person, frame.captured_at) is not None
+
+    def rewind(self) -> None:
+        """Go back to before the first frame with what was learned, to follow from that frame on."""
+        self._tracker.reset()
+        if self._neutral.settle():
+            self._presence.enter()
+
+    def _observe(self, person: FaceParams | None, at: float) -> Motion | None:
+        neutral = self._neutral.update(person, at) if person is not None else None
+        if person is None or neutral is None:
+            return None
+        motion = observe(person, neutral)
+        return mirrored(motion) if self._mirror else motion
+
+    def _track(self, frame: Frame) -> FaceParams | None:
+        self.meter.add("decode", frame.decode_seconds)
+        with self.meter.stage("track"):
+            try:
+                person = self._tracker.track(frame)
+            except EngineError as error:
+                if not self._engine_failed:
+                    log.error("%s; the target idles meanwhile", error)
+                self._engine_failed = True
+                return None
+        if self._engine_failed:
+            log.info("the engine works again")
+        self._engine_failed = False
+        return person
+
+
+def publish(output: VirtualCamera, pixels: Pixels, meter: Meter, at: float | None = None) -> None:
+    """Convert a picture to the output's format and write it."""
+    with meter.stage("convert"):
+        buffer = output.convert(pixels)
+    with meter.stage("write"):
+        output.write(buffer, at)
+    meter.published += 1
+
+
+def resident_mb() -> float:
+    """Resident memory of this process in megabytes (10^6 bytes); 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * 4096 / 1e6
+    except OSError:
+        return 0.0
