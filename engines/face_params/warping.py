@@ -1,0 +1,227 @@
+"""Expression warping: put another expression on a labelled portrait, so that its landmarks are exact.
+
+The face's mesh is moved by random ARKit blend shapes (and a small turn of the head) in the face's own frame, and
+the portrait is moved along, straight into the crop. Rings of vertices around the face let the motion fade. Eye
+openings are not squeezed but covered: a lid that closes hides the iris. An opened mouth gets a random inside.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xpcam import face_model as fm
+from xpcam.frame import Floats, Pixels
+from xpcam.mesh_warp import MeshRasteriser
+from xpcam.tracking import CROP
+
+Random = np.random.Generator
+RINGS = (1.25, 1.6, 2.4, 6.0)  # size of each ring over the face's outline
+FADE = (0.7, 0.3, 0.0, 0.0)  # share of the outline's motion that reaches it
+EYES = (fm.RIGHT_EYE, fm.LEFT_EYE)
+LIDS = (fm.RIGHT_LIDS, fm.LEFT_LIDS)
+_RANGE = 8192.0  # source coordinates between minus and plus this, for colours in 0..1
+
+
+def _group(*words: str) -> list[int]:
+    names = fm.face_mesh().blendshape_names
+    return [i for i, name in enumerate(names) if any(word in name for word in words)]
+
+
+MOUTH_SHAPES = _group("mouth", "jaw")
+BLINK = _group("eyeBlink")
+LID_SHAPES = _group("eyeSquint", "eyeWide", "eyeLookDown", "eyeLookUp")
+BROW_DOWN, BROW_UP = _group("browDown"), _group("browInner", "browOuter")
+JAW_OPEN = _group("jawOpen")
+SMILE, PUCKER = _group("mouthSmile", "mouthStretch"), _group("mouthPucker", "mouthFunnel")
+
+
+def random_mouth(rng: Random, scores: Floats, pool: Floats) -> None:
+    """Write random mouth and jaw weights into `scores`, the blend-shape weights of a face."""
+    kind = rng.random()
+    if kind < 0.35:  # between two faces of the data, or beyond
+        a, b = pool[rng.integers(len(pool), size=2)]
+        scores[MOUTH_SHAPES] = ((a + (b - a) * rng.uniform(0, 1)) * rng.uniform(0.7, 1.6))[MOUTH_SHAPES]
+    elif kind < 0.75:  # speech: the jaw with a few others
+        scores[MOUTH_SHAPES] = 0.0
+        scores[JAW_OPEN] = abs(rng.normal(0, 0.3))
+        few = rng.choice(MOUTH_SHAPES, rng.integers(1, 5), replace=False)
+        scores[few] = np.maximum(scores[few], rng.uniform(0, 0.9, len(few)))
+        corners = rng.random()
+        if corners < 0.35:
+            scores[SMILE] = rng.uniform(0, 1)
+        elif corners < 0.7:
+            scores[PUCKER] = rng.uniform(0, 1)
+    else:
+        scores[MOUTH_SHAPES] = 0.0
+        scores[JAW_OPEN] = rng.uniform(0, 1.1)
+        scores[SMILE if rng.random() < 0.5 else PUCKER] = rng.uniform(0, 0.8)
+
+
+def random_expression(rng: Random, own: Floats, pool: Floats) -> Floats:
+    """(51,) random blend-shape weights; a region keeps the portrait's own weights now and then.
+
+    Args:
+        own: the portrait's weights.
+        pool: (N, 51) weights of real portraits.
+    """
+    scores = own.copy()
+    if rng.random() < 0.85:
+        random_mouth(rng, scores, pool)
+    if rng.random() < 0.8 and own[BLINK].max() < 0.45:  # a shut eye has no eyeball to uncover
+        scores[LID_SHAPES] = pool[rng.integers(len(pool))][LID_SHAPES] * rng.uniform(0.5, 1.3)
+        blink = rng.uniform(0, 1.25) if rng.random() < 0.6 else rng.uniform(0, 0.3)
+        scores[BLINK] = blink if rng.random() < 0.8 else rng.uniform(0, 1.25, 2)
+    if rng.random() < 0.85:
+        scores[BROW_DOWN + BROW_UP] = 0.0
+        chosen = BROW_UP if rng.random() < 0.6 else BROW_DOWN
+        scores[chosen] = rng.uniform(0, 1.6)
+        if rng.random() < 0.4:
+            scores[chosen] *= rng.uniform(0.3, 1.0, len(chosen))
+    return scores
+
+
+def uncross(landmarks: Floats, down: Floats) -> None:
+    """Let no upper lid or lip lie below its lower partner, seen along the face's own `down` (2,)."""
+    for upper, lower in (*fm.RIGHT_LIDS, *fm.LEFT_LIDS, *fm.LIPS_APART):
+        gap = float((landmarks[lower, :2] - landmarks[upper, :2]) @ down)
+        if gap < 0.0:
+            share = 0.7 if upper not in fm.INNER_LIPS else 0.5  # the upper lid does the closing
+            landmarks[upper, :2] += down * gap * share
+            landmarks[lower, :2] -= down * gap * (1 - share)
+
+
+def turn(rng: Random) -> Floats:
+    """A small random rotation of the head, (3, 3)."""
+    angles = rng.normal(0, (0.09, 0.11, 0.03))
+    return np.asarray(cv2.Rodrigues(angles)[0], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """A portrait's mesh before and after, in pixels of the portrait.
+
+    Attributes:
+        before, after: (478, 3) landmarks.
+        still: (478, 3) landmarks moved by the head's turn alone.
+    """
+
+    before: Floats
+    after: Floats
+    still: Floats
+
+
+def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Warp:
+    """Draw an expression for the face `landmarks` (478, 3) whose own blend-shape weights are `own`."""
+    pose = fm.fit_pose(landmarks)
+    rotation = fm.rotation_matrix(pose.rotation)
+    difference = random_expression(rng, own, pool) - own
+    moved = np.tensordot(difference, fm.face_mesh().basis, axes=1) @ rotation.T * pose.scale
+    expressed = landmarks + moved.astype(np.float32)
+    expressed[fm.FACE_POINTS :] = landmarks[fm.FACE_POINTS :]  # irises stay: gaze comes from the data
+    uncross(expressed, rotation[:2, 1] / np.linalg.norm(rotation[:2, 1]))
+    centre = landmarks[: fm.FACE_POINTS].mean(axis=0)
+    about = turn(rng) if rng.random() < 0.7 else np.eye(3, dtype=np.float32)
+    return Warp(landmarks, (expressed - centre) @ about.T + centre, (landmarks - centre) @ about.T + centre)
+
+
+def _triangles() -> NDArray[np.int32]:
+    """The face, the eye openings with vertices of their own (after 468), and the rings (after those)."""
+    mesh = fm.face_mesh()
+    triangles = mesh.triangles.copy()
+    own = {point: fm.FACE_POINTS + i for i, point in enumerate((*EYES[0], *EYES[1]))}
+    for row in np.flatnonzero(mesh.triangle_part == 1):
+        triangles[row] = [own[int(point)] for point in triangles[row]]
+    count, first = len(fm.FACE_OVAL), fm.FACE_POINTS + len(own)
+    inner, rows = list(fm.FACE_OVAL), []
+    for ring in range(len(RINGS)):
+        outer = [first + ring * count + i for i in range(count)]
+        for i in range(count):
+            j = (i + 1) % count
+            rows += [(inner[i], inner[j], outer[i]), (inner[j], outer[j], outer[i])]
+        inner = outer
+    return np.concatenate([triangles, np.array(rows, np.int32)])
+
+
+class Warper:
+    """Draws warped portraits; owns its buffers."""
+
+    def __init__(self) -> None:
+        self._raster = MeshRasteriser(_triangles(), (CROP, CROP))
+
+    def render(self, picture: Pixels, warp: Warp, matrix: Floats, border: int) -> Pixels:
+        """The warped portrait through `matrix` (2, 3), as a (256, 256, 3) crop."""
+        source, goal = self._vertices(warp)
+        places = goal[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        values = np.full((len(source), 3), 1.0, np.float32)
+        values[:, :2] = source[:, :2] / (2 * _RANGE) + 0.5
+        drawn = self._raster.draw(places.astype(np.float32), values, goal[:, 2])
+        sample = (drawn[..., :2] - 0.5) * (2 * _RANGE)
+        return cv2.remap(picture, sample, None, cv2.INTER_LINEAR, borderMode=border)
+
+    def _vertices(self, warp: Warp) -> tuple[Floats, Floats]:
+        """Source and goal of all vertices, (V, 3) each, pixels of the portrait."""
+        before, after = warp.before[: fm.FACE_POINTS], warp.after[: fm.FACE_POINTS]
+        eye_source, eye_goal = [], []
+        for contour in EYES:
+            eye_source.append(_uncovered(warp, contour))
+            eye_goal.append(after[list(contour)])
+        oval = list(fm.FACE_OVAL)
+        centre_before, motion = before[oval].mean(axis=0), after[oval] - before[oval]
+        rings = [centre_before + (before[oval] - centre_before) * size for size in RINGS]
+        moved = [ring + motion * fade for ring, fade in zip(rings, FADE, strict=True)]
+        return np.concatenate([before, *eye_source, *rings]), np.concatenate([after, *eye_goal, *moved])
+
+
+def _uncovered(warp: Warp, contour: tuple[int, ...]) -> Floats:
+    """(16, 3) where the rim of an eye opening samples the portrait.
+
+    Where the lid has come over the eyeball, the eyeball itself, which only turned with the head; where the eye
+    opened further than the portrait shows it, the portrait's rim.
+    """
+    rim = list(contour)
+    before, after, still = warp.before[rim], warp.after[rim], warp.still[rim]
+    partner = np.array([0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1])
+    middle = (still + still[partner]) / 2
+    inward = middle - still
+    depth = ((after - still) * inward).sum(1) / np.maximum((inward * inward).sum(1), 1e-6)
+    covered = np.clip(depth, 0.0, 1.8)[:, None]  # 2 would be the other lid
+    middle_before = (before + before[partner]) / 2
+    return before + (middle_before - before) * covered
+
+
+def mouth_inside(rng: Random, crop: Pixels, lips: Floats, light: float) -> None:
+    """Paint a random mouth interior into the inner-lip contour `lips` (20, 2) of a crop, in place."""
+    low, high = np.floor(lips.min(axis=0)).astype(int) - 2, np.ceil(lips.max(axis=0)).astype(int) + 3
+    low, high = np.maximum(low, 0), np.minimum(high, CROP)
+    if (high - low < 3).any():
+        return
+    region = crop[low[1] : high[1], low[0] : high[0]]
+    height, width = region.shape[:2]
+    dark = rng.uniform(0.02, 0.22) * light
+    inside = np.full((height, width, 3), 255 * dark, np.float32) * rng.uniform((0.5, 0.5, 1.0), (0.9, 0.9, 1.4))
+    span = float(np.linalg.norm(lips[10] - lips[0]))
+    top, bottom = (lips[5] - low), (lips[15] - low)
+    gap = float(np.linalg.norm(bottom - top))
+    slope = float(np.degrees(np.arctan2(*(lips[10] - lips[0])[::-1])))
+    tooth = np.array(rng.uniform((0.62, 0.7, 0.72), (0.9, 0.97, 1.0))) * 255 * np.clip(light * rng.uniform(0.6, 1.4), 0, 1)
+
+    def ellipse(at: Floats, across: float, along: float, colour: NDArray[np.float64]) -> None:
+        axes = (max(1, int(across)), max(1, int(along)))
+        centre = (int(at[0]), int(at[1]))
+        cv2.ellipse(inside, centre, axes, slope, 0, 360, [float(c) for c in colour], -1, cv2.LINE_AA)
+
+    down = (bottom - top) / max(gap, 1e-3)
+    if rng.random() < 0.6:
+        tongue = np.array((90, 80, 170)) * light * rng.uniform(0.4, 1.2)
+        ellipse(bottom - down * gap * rng.uniform(-0.2, 0.2), span * rng.uniform(0.25, 0.4), gap * rng.uniform(0.2, 0.6), tongue)
+    if rng.random() < 0.75:
+        ellipse(top + down * gap * rng.uniform(-0.1, 0.05), span * rng.uniform(0.3, 0.5), span * rng.uniform(0.04, 0.2), tooth)
+    if rng.random() < 0.3:
+        ellipse(bottom, span * rng.uniform(0.25, 0.4), span * rng.uniform(0.03, 0.12), tooth * 0.85)
+    inside = cv2.GaussianBlur(np.clip(inside, 0, 255), (0, 0), rng.uniform(0.6, 2.0))
+    mask = np.zeros((height, width), np.float32)
+    cv2.fillPoly(mask, [np.round((lips - low) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+    mask = cv2.GaussianBlur(mask, (3, 3), 0)[..., None]
+    region[:] = (region + (inside - region) * mask).astype(np.uint8)
