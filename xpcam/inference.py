@@ -137,8 +137,9 @@ class Engine:
         try:
             results = self._session.run(None, dict(inputs))
         except RUN_ERRORS as error:
+            remedy = "free some memory" if self.device == "cpu" else "try --device cpu"
             raise EngineError(
-                f"engine {self.name} failed on {NAMES[self.device][0]}: {_one_line(error)}; try --device cpu"
+                f"engine {self.name} failed on {NAMES[self.device][0]}: {_one_line(error)}; {remedy}"
             ) from error
         return dict(zip(self.outputs, results, strict=True))
 
@@ -209,7 +210,6 @@ def _loads(library: str) -> bool:
     return True
 
 
-@cache
 def count_gpus() -> int:
     """NVIDIA GPUs that the driver offers to this process; 0 where there is no driver."""
     try:

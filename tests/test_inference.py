@@ -1,0 +1,211 @@
+"""Engines: what is loaded, what is refused, and which device runs it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper, save
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+
+from xpcam import inference
+from xpcam.errors import EngineError
+from xpcam.inference import Choice, Contract, Device, Engine, Tensor, choose_providers
+
+IMAGE = Tensor("uint8", (1, 8, 8, 3))
+MEAN = Tensor("float32", (1, 3))
+
+
+@pytest.fixture(autouse=True)
+def forget_choices() -> Iterator[None]:
+    choose_providers.cache_clear()
+    yield
+    choose_providers.cache_clear()
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "count_gpus", lambda: 0)
+
+
+def write_model(path: Path, shape: list[int | str], *, half: bool = False) -> Path:
+    """A model that gives each channel's mean plus one; its constant may be stored as fp16."""
+    stored = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    one = numpy_helper.from_array(np.ones(1, np.float16 if half else np.float32), "one")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["real"], ["mean"], axes=[1, 2], keepdims=0),
+            helper.make_node("Cast", ["one"], ["real_one"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["mean", "real_one"], ["result"]),
+        ],
+        "means",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("result", TensorProto.FLOAT, [shape[0], shape[3]])],
+        [one],
+    )
+    assert one.data_type == stored
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"licence": "Apache-2.0"})
+    save(model, str(path))
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "means.onnx", [1, 8, 8, 3])
+
+
+def test_an_engine_runs_and_says_what_it_is(model: Path) -> None:
+    with Engine(model, device="cpu", contract=Contract({"image": IMAGE}, {"result": MEAN})) as engine:
+        result = engine.run({"image": np.full((1, 8, 8, 3), 7, np.uint8)})
+        assert engine.name == "means"
+        assert engine.device == "cpu"
+        assert engine.inputs == {"image": IMAGE}
+        assert engine.outputs == {"result": MEAN}
+        assert engine.metadata["licence"] == "Apache-2.0"
+    np.testing.assert_allclose(result["result"], [[8, 8, 8]])
+
+
+def test_half_precision_constants_are_taken(tmp_path: Path) -> None:
+    engine = Engine(write_model(tmp_path / "half.onnx", [1, 8, 8, 3], half=True), device="cpu")
+    np.testing.assert_allclose(engine.run({"image": np.zeros((1, 8, 8, 3), np.uint8)})["result"], [[1, 1, 1]])
+
+
+def test_outputs_belong_to_the_caller(model: Path) -> None:
+    engine = Engine(model, device="cpu")
+    first = engine.run({"image": np.zeros((1, 8, 8, 3), np.uint8)})["result"]
+    engine.run({"image": np.full((1, 8, 8, 3), 200, np.uint8)})
+    np.testing.assert_allclose(first, [[1, 1, 1]])
+
+
+def test_a_closed_engine_says_so(model: Path) -> None:
+    engine = Engine(model, device="cpu")
+    engine.close()
+    engine.close()
+    with pytest.raises(ValueError, match="engine means is closed"):
+        engine.run({"image": np.zeros((1, 8, 8, 3), np.uint8)})
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model at all", b"\x08\x08\x12"])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match=r"damaged.onnx cannot be loaded .* reinstall xpcam") as caught:
+        Engine(path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_is_refused(model: Path) -> None:
+    model.write_bytes(model.read_bytes()[:-40])
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        Engine(model, device="cpu")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"no engine file at .*gone.onnx"):
+        Engine(tmp_path / "gone.onnx", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [
+        Contract({"image": Tensor("uint8", (1, 16, 16, 3))}),
+        Contract({"image": Tensor("float32", (1, 8, 8, 3))}),
+        Contract({"picture": IMAGE}),
+        Contract({"image": IMAGE, "mask": IMAGE}),
+        Contract({"image": IMAGE}, {"result": Tensor("float32", (1, 4))}),
+        Contract({"image": IMAGE}, {"landmarks": MEAN}),
+    ],
+)
+def test_another_model_is_refused(model: Path, contract: Contract) -> None:
+    with pytest.raises(EngineError, match="is another model: found .* wanted"):
+        Engine(model, device="cpu", contract=contract)
+
+
+def test_variable_shapes_are_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "loose.onnx", ["batch", 8, 8, 3])
+    with pytest.raises(EngineError, match="is not an engine of xpcam"):
+        Engine(path, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(no_gpu: None, model: Path, device: Device) -> None:
+    with pytest.raises(EngineError, match=f"--device {device} is not possible, .* use --device auto"):
+        Engine(model, device=device)
+
+
+def test_auto_falls_back_to_the_cpu_and_says_why(
+    no_gpu: None, model: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert Engine(model, device="auto").device == "cpu"
+    assert Engine(model, device="auto").device == "cpu"
+    refusals = [record.message for record in caplog.records if "not used" in record.message]
+    assert len(refusals) == 1
+    assert "TensorRT not used: " in refusals[0]
+    assert "CUDA not used: " in refusals[0]
+    assert "engine means runs on CPU" in caplog.text
+    assert capfd.readouterr().err == ""
+
+
+def test_the_order_is_tensorrt_cuda_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_refusal", lambda device: "")
+    assert choose_providers("auto") == Choice(("tensorrt", "cuda", "cpu"), {})
+    assert choose_providers("cuda") == Choice(("cuda", "cpu"), {})
+    assert choose_providers("cpu") == Choice(("cpu",), {})
+
+
+def test_one_refused_device_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = {"tensorrt": "not installed: libnvinfer.so.10", "cuda": ""}
+    monkeypatch.setattr(inference, "_refusal", refuse.__getitem__)
+    choice = choose_providers("auto")
+    assert choice.devices == ("cuda", "cpu")
+    assert str(choice) == "TensorRT not used: not installed: libnvinfer.so.10"
+
+
+def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = [provider for _, provider in inference.NAMES.values()]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: everything)
+    monkeypatch.setattr(ort, "preload_dlls", lambda **_: None)
+    monkeypatch.setattr(inference, "count_gpus", lambda: 1)
+    monkeypatch.setattr(inference, "_libraries", lambda device: ("libnone.so.1", "libneither.so.2"))
+    with pytest.raises(EngineError, match=r"not installed: libnone.so.1, libneither.so.2"):
+        choose_providers("cuda")
+
+
+def test_a_build_without_gpus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(EngineError, match="this ONNX Runtime is built without it"):
+        choose_providers("tensorrt")
+
+
+def test_a_gpu_that_does_not_start_is_an_error_when_it_was_asked_for(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "_refusal", lambda device: "")
+    monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda self: ["CPUExecutionProvider"])
+    monkeypatch.setattr(inference, "_load", lambda path, choice, threads: ort.InferenceSession(str(path)))
+    with pytest.raises(EngineError, match="--device cuda is not possible, it did not start"):
+        Engine(model, device="cuda")
+
+
+def test_a_failure_while_running_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(model, device="cpu")
+
+    def fail(self: object, names: object, inputs: object) -> None:
+        raise RuntimeException("[ONNXRuntimeError] : 6 : out\nof memory")
+
+    monkeypatch.setattr(ort.InferenceSession, "run", fail)
+    with pytest.raises(EngineError, match="engine means failed on CPU: 6 : out of memory; free some memory"):
+        engine.run({"image": np.zeros((1, 8, 8, 3), np.uint8)})
+
+
+def test_threads_follow_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    assert inference.default_threads() == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    assert inference.default_threads() == inference.MOST_THREADS
