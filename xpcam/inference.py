@@ -5,8 +5,10 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -189,7 +191,8 @@ def _refusal(device: str) -> str:
         return "this ONNX Runtime is built without it"
     if count_gpus() == 0:
         return "no NVIDIA GPU with a driver found"
-    ort.preload_dlls(cuda=True, cudnn=True, msvc=False)
+    with redirect_stdout(StringIO()):  # it prints what it misses; that is said below, in one line
+        ort.preload_dlls(cuda=True, cudnn=True, msvc=False)
     missing = [library for library in _libraries(device) if not _loads(library)]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
