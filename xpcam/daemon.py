@@ -72,7 +72,9 @@ def run_live(settings: Settings) -> RunReport:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         pipeline = open_pipeline(settings, stack, meter)
-        output = stack.enter_context(closing(open_output(settings.output, size=settings.size, fps=settings.fps)))
+        output = stack.enter_context(
+            closing(open_output(settings.output, size=settings.size, fps=settings.fps))
+        )
         log.info("output: %s", output.description)
         publish(output, pipeline.step(None, time.monotonic()), meter)
         camera = stack.enter_context(
@@ -82,7 +84,7 @@ def run_live(settings: Settings) -> RunReport:
         meter.begin()
         _follow(settings, camera, output, pipeline, sheet, stop)
         report = meter.report(camera.dropped)
-    return report
+    return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
 
 
 def _follow(
@@ -149,7 +151,7 @@ def render_video(settings: Settings, driver: Path, output: Path, progress: Progr
                 sheet.add(frame.pixels, pixels)
             progress(meter.generated, video.frame_count)
         report = meter.report()
-    return report
+    return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
 
 
 def track_video(settings: Settings, path: Path, progress: Progress) -> Iterator[FaceParams | None]:

@@ -39,6 +39,9 @@ FACE_OVAL = (
 # Each upper lid point with the lower lid point beneath it, outer corner to inner.
 RIGHT_LIDS = tuple(zip(RIGHT_EYE[1:8], RIGHT_EYE[:8:-1], strict=True))
 LEFT_LIDS = tuple(zip(LEFT_EYE[1:8], LEFT_EYE[:8:-1], strict=True))
+# The skin above each upper lid point: at the crease, and between crease and brow.
+RIGHT_CREASE = ((247, 30, 29, 27, 28, 56, 190), (113, 225, 224, 223, 222, 221, 189))
+LEFT_CREASE = ((467, 260, 259, 257, 258, 286, 414), (342, 445, 444, 443, 442, 441, 413))
 # Each upper inner lip point with the lower one beneath it.
 LIPS_APART = tuple(zip(INNER_LIPS[1:10], INNER_LIPS[:10:-1], strict=True))
 
@@ -125,9 +128,11 @@ def unpose(landmarks: Floats, pose: Pose, depth: float | None = None) -> Floats:
     rotation = rotation_matrix(pose.rotation)
     if depth is None:
         rigid = list(RIGID)
-        depth = float(landmarks[rigid, 2].mean() - pose.scale * (face_mesh().neutral[rigid] @ rotation[2]).mean())
+        depth = float(
+            landmarks[rigid, 2].mean() - pose.scale * (face_mesh().neutral[rigid] @ rotation[2]).mean()
+        )
     shift = np.array([pose.translation[0], pose.translation[1], depth], np.float32)
-    return (landmarks - shift) @ rotation / np.float32(pose.scale)
+    return np.asarray((landmarks - shift) @ rotation / pose.scale, np.float32)
 
 
 def apply_pose(face: Floats, pose: Pose) -> Floats:

@@ -1,9 +1,12 @@
 """What the target does when there is nobody to follow: it breathes and blinks, eased in and out."""
 
 import math
+from functools import cache
 
 import numpy as np
 
+from xpcam.face_model import face_mesh
+from xpcam.frame import Floats
 from xpcam.retargeting import STILL, Motion, blend
 
 EASE_SECONDS = 0.4
@@ -15,11 +18,12 @@ GOLDEN = 0.6180339887
 
 def idle_motion(at: float) -> Motion:
     """What an unattended face does at `at` seconds: the same every time it is asked."""
+    closed = blink(at)
     breath = math.sin(2 * math.pi * BREATHS_PER_SECOND * at)
     sway = math.sin(0.37 * at) * math.sin(0.23 * at + 1.0)
     return Motion(
-        offsets=STILL.offsets,
-        lids=np.full(2, 1.0 - blink(at), np.float32),
+        offsets=_blink_offsets() * np.float32(closed),
+        lids=np.full(2, 1.0 - closed, np.float32),
         turn=np.array([0.012 * breath, 0.03 * sway, 0.008 * sway], np.float32),
         shift=np.array([0.01 * sway, 0.012 * breath], np.float32),
         zoom=0.002 * breath,
@@ -32,6 +36,14 @@ def blink(at: float) -> float:
     begins = (stretch + 0.8 * ((stretch * GOLDEN) % 1.0)) * BLINK_EVERY
     phase = (at - begins) / BLINK_SECONDS
     return math.sin(math.pi * phase) ** 2 if 0.0 < phase < 1.0 else 0.0
+
+
+@cache
+def _blink_offsets() -> Floats:
+    """(478, 3) how the skin around the eyes moves when the lids close, from the blend shapes."""
+    mesh = face_mesh()
+    both = (mesh.blendshape_names.index(f"eyeBlink{side}") for side in ("Left", "Right"))
+    return np.asarray(sum(mesh.basis[index] for index in both), np.float32)
 
 
 class Presence:

@@ -88,7 +88,7 @@ def coordinates(size: tuple[int, int]) -> Floats:
 
 
 def sample(picture: NDArray[Any], where: Floats, out: Pixels | None = None) -> NDArray[Any]:
-    """The picture at (h, w, 2) float32 x and y, bilinear, its edge repeated beyond it; into `out` if given."""
+    """The picture at (h, w, 2) float32 x and y, bilinear, its edge repeated; into `out` if given."""
     # Two-channel coordinates need no second map; the stubs do not know that None says so.
     return cv2.remap(  # type: ignore[call-overload, no-any-return]
         picture, where, None, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE

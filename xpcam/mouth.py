@@ -68,4 +68,6 @@ class Mouth:
 def _box(points: Floats, picture: Pixels) -> tuple[slice, slice]:
     low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 2, 0)
     high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 3, picture.shape[1::-1])
-    return slice(int(low[1]), max(int(high[1]), int(low[1]) + 1)), slice(int(low[0]), max(int(high[0]), int(low[0]) + 1))
+    return slice(int(low[1]), max(int(high[1]), int(low[1]) + 1)), slice(
+        int(low[0]), max(int(high[0]), int(low[0]) + 1)
+    )

@@ -83,7 +83,8 @@ def estimate(samples: list[tuple[Floats, Pose]]) -> Neutral:
     awake = faces[(lids >= low) & (lids <= high)].mean(axis=0)
     face = resting + weights[:, :1] * (closed - resting) + weights[:, 1:2] * (awake - resting)
     rotation, translation = (
-        np.median([getattr(pose, name) for _, pose in samples], axis=0) for name in ("rotation", "translation")
+        np.median([getattr(pose, name) for _, pose in samples], axis=0)
+        for name in ("rotation", "translation")
     )
     pose = Pose(rotation, translation, float(np.median([pose.scale for _, pose in samples])))
     return Neutral(_closed_mouth(face.astype(np.float32)), pose)
@@ -96,7 +97,8 @@ def _closed_mouth(face: Floats) -> Floats:
         return face
     mesh = face_mesh()
     jaw = mesh.basis[mesh.blendshape_names.index("jawOpen")]
-    return face - jaw * np.float32(excess / gap(mesh.neutral + jaw, LIPS_APART))
+    share = excess / gap(mesh.neutral + jaw, LIPS_APART)
+    return np.asarray(face - jaw * share, np.float32)
 
 
 def _drifted(old: Neutral, new: Neutral, share: float) -> Neutral:

@@ -4,11 +4,13 @@ Camera pixels end in the tracker: what is rendered is made from the target's pic
 """
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -66,8 +68,8 @@ class RunReport:
         return (
             f"{self.frames_generated} frames generated in {self.seconds:.1f} s: {self.fps:.1f} per second; "
             f"{self.frames_published} published, {self.dropped} camera frames dropped\n"
-            f"latency camera to output: {self.latency_p50_ms:.1f} ms median, {self.latency_p95_ms:.1f} ms p95; "
-            f"memory {self.rss_mb:.0f} MB\n"
+            f"latency camera to output: {self.latency_p50_ms:.1f} ms median, {self.latency_p95_ms:.1f} ms p95\n"
+            f"memory {self.rss_mb:.0f} MB; "
             f"stages in ms: {stages}"
         )
 
@@ -109,10 +111,20 @@ class Meter:
     def report(self, dropped: int = 0) -> RunReport:
         seconds = time.monotonic() - self._began
         p50, p95 = np.percentile(self._latency, (50, 95)) * 1e3 if self._latency else (0.0, 0.0)
-        stages = {name: float(np.median(times)) * 1e3 if times else 0.0 for name, times in self._stages.items()}
+        stages = {
+            name: float(np.median(times)) * 1e3 if times else 0.0 for name, times in self._stages.items()
+        }
         fps = self.generated / seconds if seconds > 0 else 0.0
         return RunReport(
-            self.generated, self.published, dropped, seconds, fps, float(p50), float(p95), stages, resident_mb()
+            self.generated,
+            self.published,
+            dropped,
+            seconds,
+            fps,
+            float(p50),
+            float(p95),
+            stages,
+            resident_mb(),
         )
 
 
@@ -128,7 +140,13 @@ class Pipeline:
     """
 
     def __init__(
-        self, target: Target, tracker: Tracker, gains: Gains, *, mirror: bool = False, meter: Meter | None = None
+        self,
+        target: Target,
+        tracker: Tracker,
+        gains: Gains,
+        *,
+        mirror: bool = False,
+        meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
         self._tracker = tracker
@@ -198,7 +216,7 @@ def publish(output: VirtualCamera, pixels: Pixels, meter: Meter, at: float | Non
 def resident_mb() -> float:
     """Resident memory of this process in megabytes (10^6 bytes); 0 where the system does not say."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * 4096 / 1e6
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
         return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -17,8 +17,10 @@ from xpcam.face_model import (
     FACE_POINTS,
     INNER_LIPS,
     LEFT_EYE,
+    LEFT_LIDS,
     LIPS_APART,
     RIGHT_EYE,
+    RIGHT_LIDS,
     apply_pose,
     unpose,
 )
@@ -32,6 +34,7 @@ MARGIN = 64.0  # sampling coordinates are drawn with this much room around the p
 SKIN, MOUTH = 1.0, 0.5  # what the third drawn value says a pixel belongs to
 EYES = slice(FACE_POINTS, FACE_POINTS + len(RIGHT_EYE) + len(LEFT_EYE))
 LIPS = slice(EYES.stop, EYES.stop + len(INNER_LIPS))
+LID_RIMS = (0.16, 0.32)  # how much of the eye's height lashes and waterline take beyond the landmarks
 RINGS = slice(LIPS.stop, None)
 
 
@@ -58,7 +61,7 @@ class Region:
 
 
 def even_region(points: Floats, size: tuple[int, int]) -> Region:
-    """The smallest region around (N, 2) points with even corners, inside a picture of even (width, height)."""
+    """The smallest region of even corners around (N, 2) points, inside a picture of even (width, height)."""
     low, high = np.floor(points.min(axis=0) / 2) * 2, np.ceil((points.max(axis=0) + 1) / 2) * 2
     left, top = (int(np.clip(low[i], 0, size[i] - 2)) for i in (0, 1))
     right, bottom = (int(np.clip(high[i], (left, top)[i] + 2, size[i])) for i in (0, 1))
@@ -76,7 +79,11 @@ class Opening:
     """
 
     def __init__(
-        self, contour: tuple[int, ...], triangles: NDArray[np.int32], still: Floats, shape: tuple[float, float]
+        self,
+        contour: tuple[int, ...],
+        triangles: NDArray[np.int32],
+        still: Floats,
+        shape: tuple[float, float],
     ) -> None:
         self._contour = list(contour)
         width = float(np.ptp(still[self._contour, 0])) + 4.0
@@ -86,13 +93,18 @@ class Opening:
         near = (np.abs(still - centre) < reach).all(axis=1)
         self._rasteriser = MeshRasteriser(triangles[near[triangles].all(axis=1)], self._size)
 
-    def draw(self, points: Floats, values: Floats, depth: Floats, within: tuple[int, int]) -> tuple[Region, Floats]:
-        """Draw it where its contour now lies; points and region are relative to a picture of size `within`."""
+    def draw(
+        self, points: Floats, values: Floats, depth: Floats, within: tuple[int, int]
+    ) -> tuple[Region, Floats]:
+        """Draw it where its contour now lies; points and region are relative to a picture `within` large."""
         corner = np.round(points[self._contour].mean(axis=0) - np.array(self._size) / 2).astype(int)
         left, top = (int(corner[i]) for i in (0, 1))
         drawn = self._rasteriser.draw(points - corner.astype(np.float32), values, depth)
         region = Region(
-            max(0, left), max(0, top), min(within[0], left + self._size[0]), min(within[1], top + self._size[1])
+            max(0, left),
+            max(0, top),
+            min(within[0], left + self._size[0]),
+            min(within[1], top + self._size[1]),
         )
         rows, columns = region.slices
         return region, drawn[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
@@ -107,7 +119,9 @@ class Renderer:
         height, width = target.picture.shape[:2]
         self._region = even_region(self._still, (width, height))
         self._scale = np.array([width + 2 * MARGIN, height + 2 * MARGIN], np.float32)
-        self._to_map = np.array([[self._scale[0], 0, 0, -MARGIN], [0, self._scale[1], 0, -MARGIN]], np.float32)
+        self._to_map = np.array(
+            [[self._scale[0], 0, 0, -MARGIN], [0, self._scale[1], 0, -MARGIN]], np.float32
+        )
         self._coarse = self._coarse_rasteriser()
         self._openings = [
             Opening(contour, target.mesh.triangles, self._still, shape)
@@ -130,7 +144,7 @@ class Renderer:
         points, depth = self._place(params, face)
         self._values[:, :2] = np.clip((self._sources(face, shown) + MARGIN) / self._scale, 0.0, 1.0)
         points -= self._region.corner
-        half = self._coarse.draw((points - 0.5) / 2, self._values, depth)
+        half = self._coarse.draw(np.asarray((points - 0.5) / 2, np.float32), self._values, depth)
         cv2.transform(half, self._to_map, dst=self._half_map)
         cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
         for opening in self._openings:
@@ -162,7 +176,8 @@ class Renderer:
         carried = np.tile((face - self._face)[list(FACE_OVAL)], (len(RING_PLACES), 1)) * weight
         ring = apply_pose(mesh.ring + carried, params.pose)
         ring[:, :2] = ring[:, :2] * weight + self._still[RINGS] * (1.0 - weight)
-        moved = np.concatenate([params.landmarks[:FACE_POINTS], params.landmarks[list(OPENINGS)], ring])
+        behind = params.landmarks[list(OPENINGS)] + np.array([0.0, 0.0, params.pose.scale], np.float32)
+        moved = np.concatenate([params.landmarks[:FACE_POINTS], behind, ring])
         return moved[:, :2], moved[:, 2]
 
     def _sources(self, face: Floats, shown: float) -> Floats:
@@ -179,4 +194,16 @@ class Renderer:
         wider = np.abs(face[list(OPENINGS[:eyes]), 1] - middle) > np.abs(own[:eyes, 1] - middle)
         sources[EYES] = np.where(wider[:, None], self._still[EYES], behind[:eyes])
         sources[LIPS] += (behind[eyes:] - sources[LIPS]) * np.float32(shown)
+        for lids in (RIGHT_LIDS, LEFT_LIDS):
+            self._draw_lids_shut(sources, face, np.array(lids))
         return sources
+
+    def _draw_lids_shut(self, sources: Floats, face: Floats, lids: NDArray[np.int64]) -> None:
+        """As lids close, take their edges from farther outside, where there is skin and no more white."""
+        upper, lower = lids[:, 0], lids[:, 1]
+        opened = (face[lower, 1] - face[upper, 1]).sum() / max(
+            (self._face[lower, 1] - self._face[upper, 1]).sum(), 1e-3
+        )
+        outward = (self._still[upper] - self._still[lower]) * np.float32(1.0 - min(max(opened, 0.0), 1.0))
+        sources[upper] += outward * np.float32(LID_RIMS[0])
+        sources[lower] -= outward * np.float32(LID_RIMS[1])

@@ -10,14 +10,16 @@ import numpy as np
 
 from xpcam.face_model import (
     LANDMARKS,
+    LEFT_CREASE,
     LEFT_LIDS,
     LIPS_APART,
+    RIGHT_CREASE,
     RIGHT_LIDS,
     apply_pose,
     face_mesh,
-    rotation_matrix,
     gap,
     region_weights,
+    rotation_matrix,
     rotation_vector,
     unpose,
 )
@@ -25,8 +27,10 @@ from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.neutral import Neutral
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
-LID_CLOSED = 0.34  # share of the neutral opening at which a lid counts as shut
+LID_CLOSED = 0.26  # share of the neutral opening at which a lid counts as shut
 LID_WIDEST = 1.45
+LID_OVERLAP = 0.1  # shut lids lap over each other by this share of the opening: no white shows between
+CREASE_FOLLOWS = (0.6, 0.25)  # how much of a falling lid's way the skin above it goes along
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
 SHIFT_LIMIT = 0.22
@@ -63,7 +67,11 @@ class Motion:
 
 
 STILL = Motion(
-    np.zeros((LANDMARKS, 3), np.float32), np.ones(2, np.float32), np.zeros(3, np.float32), np.zeros(2, np.float32), 0.0
+    np.zeros((LANDMARKS, 3), np.float32),
+    np.ones(2, np.float32),
+    np.zeros(3, np.float32),
+    np.zeros(2, np.float32),
+    0.0,
 )
 
 
@@ -82,9 +90,7 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
 def observe(person: FaceParams, neutral: Neutral) -> Motion:
     """What the person does, against the person's own neutral face."""
     face = unpose(person.landmarks, person.pose)
-    opened = [
-        gap(face, lids) / max(gap(neutral.face, lids), 0.02) for lids in (RIGHT_LIDS, LEFT_LIDS)
-    ]
+    opened = [gap(face, lids) / max(gap(neutral.face, lids), 0.02) for lids in (RIGHT_LIDS, LEFT_LIDS)]
     turn = rotation_matrix(person.pose.rotation) @ rotation_matrix(neutral.pose.rotation).T
     here, there = (apply_pose(PIVOT[None], pose)[0, :2] for pose in (person.pose, neutral.pose))
     return Motion(
@@ -133,7 +139,8 @@ class Retargeter:
 
     def _set_lids(self, face: Floats, motion: Motion) -> None:
         """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""
-        for lids, opened in zip((RIGHT_LIDS, LEFT_LIDS), motion.lids, strict=True):
+        eyes = zip((RIGHT_LIDS, LEFT_LIDS), (RIGHT_CREASE, LEFT_CREASE), motion.lids, strict=True)
+        for lids, crease, opened in eyes:
             pairs = np.array(lids)
             upper, lower = pairs[:, 0], pairs[:, 1]
             share = np.clip((opened - LID_CLOSED) / (1.0 - LID_CLOSED), 0.0, LID_WIDEST)
@@ -141,7 +148,11 @@ class Retargeter:
             lift = 0.25 * (1.0 - min(share, 1.0))  # in a blink the lower lid rises a little
             gap = self._face[lower] - self._face[upper]
             face[lower] = self._face[lower] + (face[lower] - self._face[lower]) * 0.5 - gap * np.float32(lift)
-            face[upper] = face[lower] - gap * np.float32(share)
+            face[upper] = face[lower] - gap * np.float32(share - LID_OVERLAP * max(0.0, 1.0 - share))
+            drop = np.maximum(face[upper, 1] - self._face[upper, 1], 0.0)
+            for skin, part in zip(crease, CREASE_FOLLOWS, strict=True):
+                rows = list(skin)  # the lid's skin unfolds: it does not stretch at its edge alone
+                face[rows, 1] = np.maximum(face[rows, 1], self._face[rows, 1] + np.float32(part) * drop)
 
     def _part_lips(self, face: Floats) -> None:
         """Lips may meet but not cross."""
@@ -158,11 +169,13 @@ class Retargeter:
         scale = old.scale * (1.0 + float(np.clip(motion.zoom * gain, -SCALE_LIMIT, SCALE_LIMIT)))
         rotation = rotation_matrix(turn) @ rotation_matrix(old.rotation)
         pivot = apply_pose(PIVOT[None], old)[0, :2] + shift * np.float32(old.scale)
-        turned = apply_pose(PIVOT[None], Pose(rotation_vector(rotation), np.zeros(2, np.float32), scale))[0, :2]
+        turned = apply_pose(PIVOT[None], Pose(rotation_vector(rotation), np.zeros(2, np.float32), scale))[
+            0, :2
+        ]
         return Pose(rotation_vector(rotation), (pivot - turned).astype(np.float32), scale)
 
 
 def limited(vectors: Floats, most: float) -> Floats:
     """(N, D) vectors whose length saturates smoothly at `most`; short ones stay as they are."""
     ratio = np.linalg.norm(vectors, axis=1, keepdims=True) / np.float32(most)
-    return vectors * (np.tanh(ratio) / np.maximum(ratio, 1e-6)).astype(np.float32)
+    return np.asarray(vectors * (np.tanh(ratio) / np.maximum(ratio, 1e-6)), np.float32)

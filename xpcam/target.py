@@ -4,6 +4,7 @@ Still pictures only; a clip as a target will become a sequence of these.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,9 @@ def load_picture(path: Path) -> Pixels:
             _check(path, image)
             return _to_bgr(image)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise TargetError(f"target {path}: not a picture that can be used; wanted PNG, JPEG or WebP") from error
+        raise TargetError(
+            f"target {path}: not a picture that can be used; wanted PNG, JPEG or WebP"
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise TargetError(f"target {path}: the picture is damaged ({error}); save it again") from error
 
@@ -86,13 +89,16 @@ def _check(path: Path, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise TargetError(
-            f"target {path}: {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} million, save it smaller"
+            f"target {path}: {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} million, "
+            "save it smaller"
         )
     if min(width, height) < MIN_SIDE:
         raise TargetError(f"target {path}: {width}x{height} pixels; wanted at least {MIN_SIDE} on each side")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise TargetError(f"target {path}: an animation of {frames} frames; wanted a still, save one frame of it")
+        raise TargetError(
+            f"target {path}: an animation of {frames} frames; wanted a still, save one frame of it"
+        )
 
 
 def _to_bgr(image: Image.Image) -> Pixels:
@@ -100,7 +106,8 @@ def _to_bgr(image: Image.Image) -> Pixels:
     if upright.mode.startswith(("I", "F")):  # 16-bit and float greys
         grey = np.asarray(upright, np.float32)
         peak = 65535.0 if grey.max() > 255 else 255.0
-        return cv2.cvtColor((grey * (255.0 / peak)).clip(0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+        eight_bit = (grey * (255.0 / peak)).clip(0, 255).astype(np.uint8)
+        return np.repeat(eight_bit[..., None], 3, axis=2)
     if upright.has_transparency_data:
         backdrop = Image.new("RGBA", upright.size, (128, 128, 128, 255))
         upright = Image.alpha_composite(backdrop, upright.convert("RGBA"))
@@ -132,7 +139,9 @@ def prepare(picture: Pixels, face: FaceParams, size: tuple[int, int]) -> Target:
     canvas, bounds, scale = fit(picture, size)
     offset = np.array([bounds[0], bounds[1], 0], np.float32)
     landmarks = face.landmarks * np.float32(scale) + offset
-    pose = Pose(face.pose.rotation, face.pose.translation * np.float32(scale) + offset[:2], face.pose.scale * scale)
+    pose = Pose(
+        face.pose.rotation, face.pose.translation * np.float32(scale) + offset[:2], face.pose.scale * scale
+    )
     params = FaceParams(landmarks, pose, face.confidence)
     return Target(canvas, bounds, params, build_mesh(params, bounds))
 
@@ -160,11 +169,13 @@ def fit(picture: Pixels, size: tuple[int, int]) -> tuple[Pixels, tuple[int, int,
 
 
 def build_mesh(params: FaceParams, bounds: tuple[int, int, int, int]) -> TargetMesh:
-    """Face triangles, second vertices for what lies behind eyes and lips, and rings that fade to stillness."""
+    """The face, second vertices for what lies behind eyes and lips, and rings that fade to stillness."""
     face = params.landmarks[:FACE_POINTS]
     oval = params.landmarks[list(FACE_OVAL)]
     ring, weight = _rings(oval, bounds)
-    canonical = face_model.unpose(np.concatenate([params.landmarks, ring]), params.pose)[len(params.landmarks) :]
+    canonical = face_model.unpose(np.concatenate([params.landmarks, ring]), params.pose)[
+        len(params.landmarks) :
+    ]
     still = np.concatenate([face[:, :2], face[list(OPENINGS), :2], ring[:, :2]])
     return TargetMesh(_triangles(), canonical, weight, np.ascontiguousarray(still, np.float32))
 
@@ -195,7 +206,7 @@ def _triangles() -> NDArray[np.int32]:
     count, first = len(FACE_OVAL), FACE_POINTS + len(OPENINGS)
     loops = [np.array(FACE_OVAL)] + [first + count * k + np.arange(count) for k in range(len(RING_PLACES))]
     strips = []
-    for inner, outer in zip(loops, loops[1:], strict=False):
+    for inner, outer in pairwise(loops):
         after_inner, after_outer = np.roll(inner, -1), np.roll(outer, -1)
         strips += [np.stack([inner, after_inner, outer], 1), np.stack([after_inner, after_outer, outer], 1)]
     return np.concatenate([triangles, *strips]).astype(np.int32)

@@ -84,7 +84,9 @@ def mirror_of(neutral: Array) -> NDArray[np.int64]:
     return partner
 
 
-def triangulate(neutral: Array, basis: Array, names: list[str]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def triangulate(
+    neutral: Array, basis: Array, names: list[str]
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Triangles (T, 3) and for each 0 skin, 1 eye, 2 mouth interior (all corners on one inner contour)."""
     opened = neutral + sum(weight * basis[names.index(name)] for name, weight in OPENING.items())
     triangles = Delaunay(opened[: fm.FACE_POINTS, :2]).simplices.astype(np.int32)
@@ -96,15 +98,21 @@ def triangulate(neutral: Array, basis: Array, names: list[str]) -> tuple[NDArray
     triangles[area < 0] = triangles[area < 0][:, ::-1]
     keep = np.abs(area) > 1e-6
     for contour in (fm.RIGHT_EYE, fm.LEFT_EYE, fm.INNER_LIPS):
-        edges = {tuple(sorted(pair)) for t in triangles for pair in ((t[0], t[1]), (t[1], t[2]), (t[2], t[0]))}
-        missing = [p for p in zip(contour, np.roll(contour, -1), strict=True) if tuple(sorted(p)) not in edges]
+        edges = {
+            tuple(sorted(pair)) for t in triangles for pair in ((t[0], t[1]), (t[1], t[2]), (t[2], t[0]))
+        }
+        missing = [
+            p for p in zip(contour, np.roll(contour, -1), strict=True) if tuple(sorted(p)) not in edges
+        ]
         if missing:
             raise SystemExit(f"face mesh: contour edges {missing} are not in the triangulation")
     return triangles[keep], part[keep]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("face_mesh.npz"))
     options = parser.parse_args()
@@ -126,7 +134,9 @@ def main() -> None:
         triangles=triangles.astype(np.int16),
         triangle_part=part,
     )
-    print(f"{options.output}: {len(neutral)} landmarks, {len(triangles)} triangles, from {frontal.sum()} faces")
+    print(
+        f"{options.output}: {len(neutral)} landmarks, {len(triangles)} triangles, from {frontal.sum()} faces"
+    )
 
 
 if __name__ == "__main__":
