@@ -108,9 +108,15 @@ def test_every_command_and_flag_in_the_readme_exists() -> None:
         for command in cli.app.registered_commands
         if command.callback
     }
-    assert set(re.findall(r"^\s*xpcam ([a-z]+)", README, re.MULTILINE)) <= commands
+    examples = re.findall(r"\bxpcam (?=[a-z]+ )[a-z -].*", README)
+    assert len(examples) > 5
+    assert {example.split()[1] for example in examples} <= commands
     own = {"config", "json", "driver", "help"}
-    flags = {flag.removeprefix("no-").replace("-", "_") for flag in re.findall(r"`?--([a-z][a-z-]+)", README)}
+    flags = {
+        flag.removeprefix("no-").replace("-", "_")
+        for line in examples
+        for flag in re.findall(r"--([a-z][a-z-]+)", line)
+    }
     assert flags <= set(Settings.model_fields) | own
 
 

@@ -25,7 +25,7 @@ def run(*command: str | Path, folder: Path) -> str:
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
-    done = subprocess.run(  # noqa: PLW1510 (asserted below, with the output)
+    done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
         env=clean,
