@@ -156,6 +156,9 @@ def region_weights() -> Floats:
     for name, field in zip(mesh.blendshape_names, mesh.basis, strict=True):
         region = 1 if name.startswith("eye") else 2 if name.startswith("brow") else 0
         energy[region] += (field[:, :2] ** 2).sum(axis=1)
+    height = mesh.neutral[:, 1]  # what ridge regression found of brows in the chin is chance
+    energy[0] *= np.clip((height - 0.05) / 0.3, 0.0, 1.0)
+    energy[1:] *= np.clip((0.45 - height) / 0.3, 0.0, 1.0)
     share = energy / (energy.sum(axis=0) + 1e-9)
     share[:, [*RIGHT_EYE, *LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS]] = np.array([[0.0], [1.0], [0.0]])
     return np.ascontiguousarray(share.T)

@@ -68,9 +68,9 @@ class RunReport:
         return (
             f"{self.frames_generated} frames generated in {self.seconds:.1f} s: {self.fps:.1f} per second; "
             f"{self.frames_published} published, {self.dropped} camera frames dropped\n"
-            f"latency camera to output: {self.latency_p50_ms:.1f} ms median, {self.latency_p95_ms:.1f} ms p95\n"
-            f"memory {self.rss_mb:.0f} MB; "
-            f"stages in ms: {stages}"
+            f"latency camera to output: {self.latency_p50_ms:.1f} ms median, "
+            f"{self.latency_p95_ms:.1f} ms p95\n"
+            f"memory {self.rss_mb:.0f} MB; stages in ms: {stages}"
         )
 
 

@@ -44,7 +44,8 @@ def align(faces: Array, rounds: int = 5) -> Array:
     for _ in range(rounds):
         moved = []
         for face in faces:
-            rotation, scale, shift = similarity(face, mean)
+            # Points that expression moves would turn an opened jaw into a nod.
+            rotation, scale, shift = similarity(face[list(fm.RIGID)], mean[list(fm.RIGID)])
             moved.append(scale * face @ rotation.T + shift)
         aligned = np.array(moved)
         mean = upright(aligned.mean(0))
@@ -74,6 +75,13 @@ def ridge(aligned: Array, scores: Array) -> tuple[Array, Array]:
     return solution[0].reshape(points, 3), solution[1:].reshape(-1, points, 3)
 
 
+def in_eye_distances(neutral: Array, basis: Array) -> tuple[Array, Array]:
+    """Neutral and blend shapes, scaled and moved so that the outer eye corners are 1 apart about the origin."""
+    corners = neutral[list(fm.EYE_CORNERS)]
+    unit = float(np.linalg.norm(corners[1] - corners[0]))
+    return (neutral - corners.mean(0)) / unit, basis / unit
+
+
 def mirror_of(neutral: Array) -> NDArray[np.int64]:
     """(N,) index of each landmark's partner on the other side of the face."""
     flipped = neutral * (-1.0, 1.0, 1.0)
@@ -94,7 +102,7 @@ def triangulate(
     for label, contour in ((1, fm.RIGHT_EYE), (1, fm.LEFT_EYE), (2, fm.INNER_LIPS)):
         part[np.isin(triangles, contour).all(1)] = label
     a, b, c = (opened[triangles[:, i], :2] for i in range(3))
-    area = np.cross(b - a, c - a)
+    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     triangles[area < 0] = triangles[area < 0][:, ::-1]
     keep = np.abs(area) > 1e-6
     for contour in (fm.RIGHT_EYE, fm.LEFT_EYE, fm.INNER_LIPS):
@@ -122,6 +130,7 @@ def main() -> None:
     frontal = np.degrees(np.arccos(np.clip(labels["transforms"][:, 2, 2], -1, 1))) < 25
     aligned = align(faces[frontal])
     neutral, basis = ridge(aligned, labels["blendshapes"][frontal, 1:].astype(np.float64))
+    neutral, basis = in_eye_distances(neutral, basis)
     partner = mirror_of(neutral)
     neutral = (neutral + neutral[partner] * (-1.0, 1.0, 1.0)) / 2
     triangles, part = triangulate(neutral, basis, names)

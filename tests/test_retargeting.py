@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from faces import face, pose
+
+from xpcam import face_model
+from xpcam.face_model import LEFT_LIDS, LIPS_APART, RIGHT_LIDS
+from xpcam.frame import FaceParams
+from xpcam.neutral import Neutral
+from xpcam.retargeting import SHIFT_LIMIT, STILL, TURN_LIMIT, Gains, Retargeter, blend, mirrored, observe
+
+TARGET = face(where=pose(turn=(0.05, -0.1, 0.02), at=(640, 300), scale=200))
+REST = Neutral(face_model.unpose(face().landmarks, face().pose), pose())
+
+
+def frontal(params: FaceParams) -> np.ndarray:
+    return face_model.unpose(params.landmarks, params.pose, depth=0.0)
+
+
+def carried(person: FaceParams, gains: Gains | None = None) -> FaceParams:
+    return Retargeter(TARGET, gains or Gains()).apply(observe(person, REST))
+
+
+def test_a_neutral_person_leaves_the_target_as_it_is() -> None:
+    np.testing.assert_allclose(carried(face()).landmarks[:, :2], TARGET.landmarks[:, :2], atol=0.3)
+
+
+def test_the_mouth_opens_as_far_as_the_persons() -> None:
+    opened = face({"jawOpen": 0.6})
+    wanted = face_model.gap(face_model.unpose(opened.landmarks, opened.pose), LIPS_APART)
+    assert face_model.gap(frontal(carried(opened)), LIPS_APART) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_blink_shuts_both_lids_and_a_wink_one() -> None:
+    both = frontal(carried(face({"eyeBlinkLeft": 1.5, "eyeBlinkRight": 1.5})))
+    assert face_model.gap(both, RIGHT_LIDS) == face_model.gap(both, LEFT_LIDS) == 0.0
+    wink = frontal(carried(face({"eyeBlinkRight": 1.8})))
+    assert face_model.gap(wink, RIGHT_LIDS) == 0.0
+    assert face_model.gap(wink, LEFT_LIDS) > 0.5 * face_model.gap(frontal(TARGET), LEFT_LIDS)
+
+
+def test_gain_zero_holds_a_region_still() -> None:
+    person = face({"jawOpen": 0.5, "browInnerUp": 1.0, "eyeBlinkLeft": 1.0}, pose(turn=(0.1, 0.3, 0)))
+    held = carried(person, Gains(mouth=0, eyes=0, brows=0, head=0))
+    np.testing.assert_allclose(held.landmarks[:, :2], TARGET.landmarks[:, :2], atol=1.0)
+    lips_only = frontal(carried(person, Gains(eyes=0, brows=0, head=0)))
+    assert face_model.gap(lips_only, LIPS_APART) > 0.05
+    assert face_model.gap(lips_only, LEFT_LIDS) == pytest.approx(
+        face_model.gap(frontal(TARGET), LEFT_LIDS), rel=0.02
+    )
+
+
+def test_the_head_turns_by_its_gain_and_never_too_far() -> None:
+    turned = Retargeter(TARGET, Gains(head=0.5)).apply(observe(face(where=pose(turn=(0, 0.3, 0))), REST))
+    relative = (
+        face_model.rotation_matrix(turned.pose.rotation) @ face_model.rotation_matrix(TARGET.pose.rotation).T
+    )
+    assert face_model.rotation_vector(relative)[1] == pytest.approx(0.15, abs=0.01)
+    far = Retargeter(TARGET, Gains(head=1.5)).apply(
+        observe(face(where=pose(turn=(0, 1.2, 0), at=(900, 0))), REST)
+    )
+    relative = (
+        face_model.rotation_matrix(far.pose.rotation) @ face_model.rotation_matrix(TARGET.pose.rotation).T
+    )
+    assert abs(face_model.rotation_vector(relative)[1]) <= TURN_LIMIT[1] + 1e-3
+    moved = np.linalg.norm(far.landmarks[:, :2].mean(0) - TARGET.landmarks[:, :2].mean(0)) / TARGET.pose.scale
+    assert moved < 1.5 * SHIFT_LIMIT + 0.5
+
+
+def test_lips_never_cross() -> None:
+    pressed = carried(face({"mouthClose": 3.0, "mouthRollLower": 2.0, "mouthRollUpper": 2.0}))
+    upper, lower = np.array(LIPS_APART).T
+    shape = frontal(pressed)
+    assert (shape[lower, 1] - shape[upper, 1] > -1e-4).all()
+
+
+def test_no_point_flies_off() -> None:
+    wild = face({name: 5.0 for name in ("jawOpen", "mouthFunnel", "cheekPuff", "mouthLeft")})
+    offsets = frontal(carried(wild)) - frontal(Retargeter(TARGET, Gains()).apply(STILL))
+    assert np.linalg.norm(offsets, axis=1).max() < 0.8
+
+
+def test_mirrored_twice_is_the_same() -> None:
+    motion = observe(face({"mouthSmileLeft": 0.8, "eyeBlinkLeft": 0.7}, pose(turn=(0.1, 0.2, 0.3))), REST)
+    once, twice = mirrored(motion), mirrored(mirrored(motion))
+    np.testing.assert_allclose(twice.offsets, motion.offsets, atol=1e-6)
+    np.testing.assert_allclose(twice.turn, motion.turn, atol=1e-6)
+    assert once.lids[0] < once.lids[1]  # the left eye's blink has become the right eye's
+    assert once.turn[1] == pytest.approx(-motion.turn[1])
+
+
+def test_blend_goes_from_one_motion_to_the_other() -> None:
+    motion = observe(face({"jawOpen": 0.5}), REST)
+    np.testing.assert_array_equal(blend(STILL, motion, 0.0).offsets, STILL.offsets)
+    np.testing.assert_allclose(blend(STILL, motion, 0.5).offsets, motion.offsets / 2, atol=1e-6)
