@@ -43,7 +43,7 @@ class VideoFile:
     def __init__(
         self, path: Path, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
     ) -> None:
-        """Create the file, over an older one. `size` is (width, height) in pixels.
+        """Begin a file; the first frame replaces an older one. `size` is (width, height) in pixels.
 
         `audio_from` is a video whose sound goes along; it marks an offline rendering, which is encoded
         slower and smaller. Raises OutputError.
@@ -60,7 +60,7 @@ class VideoFile:
             self._stream = self._add_stream(size, _OFFLINE if audio_from else _LIVE)
             if self._sound:
                 self._sound.join(self._container)
-            self._container.start_encoding()
+            path.open("ab").close()  # FFmpeg opens it with the first frame; what forbids that is told now
         except (FFmpegError, OSError) as error:
             raise OutputError(
                 f"{path} cannot be made ({_reason(error)}), a video file was wanted: choose another --output"
@@ -130,8 +130,13 @@ class VideoFile:
         """(encoder thread) Write what the encoder still holds, the rest of the sound, and the index.
 
         After a failed write FFmpeg writes nothing more to this file, so the fragments in it stay.
+        Without a frame there is no file: FFmpeg 8.0 crashes where it should end an empty one.
         """
         try:
+            if not self._next:
+                if not self._path.stat().st_size:  # not an older recording
+                    self._path.unlink()
+                return
             self._container.mux(self._stream.encode(None))
             if self._sound:
                 self._sound.mux_until(float(self._next / self._fps))
@@ -192,5 +197,5 @@ def _parts(buffer: Buffer) -> list[Buffer]:
     return [luma, chroma[0], chroma[1]]
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: FFmpegError | OSError) -> str:
     return error.strerror or str(error)

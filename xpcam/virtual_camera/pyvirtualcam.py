@@ -3,13 +3,18 @@
 pyvirtualcam is GPL-2, so it is an extra that the user installs, and it is imported nowhere else.
 """
 
-import importlib
 import sys
 from typing import Any
 
 from xpcam.errors import OutputError
 from xpcam.frame import Pixels
 from xpcam.virtual_camera.i420 import Buffer, I420Converter
+
+_REMEDY = (
+    "use --output v4l2, which says what this machine lacks"
+    if sys.platform == "linux"
+    else "install OBS Studio, start its virtual camera once, then close OBS"
+)
 
 
 class PyVirtualCamera:
@@ -23,6 +28,12 @@ class PyVirtualCamera:
         `device` as that one takes it. Raises OutputError."""
         self._converter = I420Converter(size)
         library = _library()
+        known = sorted(library.camera.BACKENDS)
+        if backend is not None and backend not in known:
+            raise OutputError(
+                f"pyvirtualcam has no {backend!r} on this system, only {', '.join(known) or 'nothing'}: "
+                "use --output pyvirtualcam to let it choose"
+            )
         try:
             self._camera: Any = library.Camera(
                 width=size[0],
@@ -35,8 +46,9 @@ class PyVirtualCamera:
         except (RuntimeError, ValueError) as error:
             raise OutputError(
                 f"pyvirtualcam opened no camera ({' '.join(str(error).split())}), {backend or 'any'} was "
-                "wanted: install OBS Studio and start its virtual camera once, then close OBS"
+                f"wanted: {_REMEDY}"
             ) from error
+        self._open = True
         self.description = (
             f"{self._camera.device} ({self._camera.backend}), {size[0]}x{size[1]} I420 at {fps:g} fps"
         )
@@ -54,14 +66,17 @@ class PyVirtualCamera:
 
     def close(self) -> None:
         """Give the camera back; a second call does nothing."""
-        self._camera.close()
+        if self._open:
+            self._open = False
+            self._camera.close()
 
 
 def _library() -> Any:
     try:
-        return importlib.import_module("pyvirtualcam")
+        import pyvirtualcam  # GPL-2, optional
     except ImportError as error:
         other = "use --output v4l2, or " if sys.platform == "linux" else ""
         raise OutputError(
             f"pyvirtualcam is not installed ({error}): {other}run pip install 'xpcam[pyvirtualcam]'"
         ) from error
+    return pyvirtualcam

@@ -139,7 +139,8 @@ def _usable(kernel: Kernel, path: Path) -> Device:
         )
     if device.problem:
         raise _busy(kernel, device, device.problem)
-    if device.capture and device.output:
+    # Both at once also while a reader holds the device of a writer that has left (0.12.7).
+    if device.capture and device.output and not kernel.others(device.path):
         log.warning("%s was loaded without exclusive_caps=1: Chrome and Zoom will not list it", path)
     return device
 

@@ -1,0 +1,17 @@
+#!/bin/busybox sh
+# First process of the emulated machine: mounts the host's files read-only and runs $guest among them.
+# The kernel hands over what its command line sets: guest, version, cache, project, python.
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+while read -r module; do insmod "/$module"; done </modules
+mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,ro,msize=1048576 root /root || poweroff -f
+mount -t proc proc /root/proc
+mount -t sysfs sys /root/sys
+mount -t devtmpfs dev /root/dev
+mount -t tmpfs run /root/run
+mkdir -p /root/dev/shm && mount -t tmpfs shm /root/dev/shm
+chroot /root /bin/bash "$guest"
+echo "GUEST_RC=$?"
+poweroff -f

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Runs the V4L2 writer against the real v4l2loopback driver, in an emulated machine (QEMU), so that neither
+# this machine's kernel nor its devices are touched. Nothing is installed: packages are fetched and unpacked.
+#
+#   tests/device/run.sh [VERSION...]      versions of v4l2loopback; all that are known where none is named
+#
+# Wants Debian 12 (its 6.1 kernel) and the tools named below; ends with 77 and the reason where they lack.
+# XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
+# XPCAM_DEVICE_CACHE: keeps the unpacked kernel and drivers (150 MB of packages, made once).
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(cd "$here/../.." && pwd)
+python=${XPCAM_PYTHON:-$project/.venv/bin/python}
+cache=${XPCAM_DEVICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xpcam-device}
+tools="qemu-system-x86 busybox-static cpio kmod make gcc v4l-utils ffmpeg"
+
+# Debian 12, its backports, Debian 13.
+declare -A package=([0.12.7]=0.12.7-2 [0.13.2]=0.13.2-1~bpo12+1 [0.15.0]=0.15.0-2)
+declare -A sha256=(
+    [0.12.7]=7f2bdae29e28efab6e6f1f8b187266fa3c740d3becab11e1d686b45bfcb22aa9
+    [0.13.2]=fea08332aefeae5b11f1fd772b343f01a7a4909766d840f97d2cee9e8f952aab
+    [0.15.0]=d9b768037e28852070d31af3376d90c8b448f9807de29d664587082bb7784cd4
+)
+
+skip() { echo "skipped: $1"; exit 77; }
+
+require() {
+    grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release || skip "Debian 12 is wanted, for its 6.1 kernel"
+    local tool
+    for tool in qemu-system-x86_64 busybox cpio modprobe make gcc v4l2-ctl ffmpeg; do
+        PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null \
+            || skip "$tool is missing; run: sudo apt-get install --no-install-recommends $tools"
+    done
+    [ -x "$python" ] || skip "no Python at $python; run make test, or set XPCAM_PYTHON"
+}
+
+fetch_kernel() {
+    local name=$cache/kernel.name
+    [ -f "$name" ] && return
+    kernel=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: linux-image-\(.*-amd64\)$/\1/p' | head -1)
+    [ -n "$kernel" ] || skip "apt knows no linux-image-amd64; run: sudo apt-get update"
+    rm -rf "$cache/root" && mkdir -p "$cache/packages" "$cache/root"
+    (cd "$cache/packages" && rm -f -- *.deb && apt-get download "linux-image-$kernel" "linux-headers-$kernel" \
+        "linux-headers-${kernel%-amd64}-common" linux-kbuild-6.1) || skip "the kernel's packages cannot be fetched"
+    local deb
+    for deb in "$cache"/packages/*.deb; do dpkg-deb -x "$deb" "$cache/root"; done
+    sed -i "s#include /usr/src/#include $cache/root/usr/src/#" "$cache/root/usr/src/linux-headers-$kernel/Makefile"
+    depmod -b "$cache/root" "$kernel"
+    echo "$kernel" >"$name"
+}
+
+make_initrd() {
+    local tree=$cache/initrd module
+    rm -rf "$tree" && mkdir -p "$tree"/{bin,proc,sys,dev,root}
+    cp "$(command -v busybox)" "$tree/bin/busybox"
+    install -m 755 "$here/init.sh" "$tree/init"
+    modprobe -S "$kernel" -d "$cache/root" --show-depends virtio_pci >"$cache/modules"
+    modprobe -S "$kernel" -d "$cache/root" --show-depends 9pnet_virtio >>"$cache/modules"
+    modprobe -S "$kernel" -d "$cache/root" --show-depends 9p >>"$cache/modules"
+    sed -n 's/^insmod //p' "$cache/modules" | awk '!seen[$1]++ {print $1}' | while read -r module; do
+        cp "$module" "$tree/" && basename "$module" >>"$tree/modules"
+    done
+    (cd "$tree" && find . | cpio --quiet -o -H newc | gzip) >"$cache/initrd.gz"
+}
+
+build_driver() {
+    local version=$1 source=$cache/driver-$1
+    [ -f "$source/v4l2loopback.ko" ] && return
+    local here_url url
+    here_url=$(apt-get download --print-uris v4l2loopback-dkms | sed "s/^'\([^']*\)'.*/\1/")
+    url=${here_url%/*}/v4l2loopback-dkms_${package[$version]}_all.deb
+    rm -rf "$source" && mkdir -p "$source/unpacked"
+    /usr/lib/apt/apt-helper -qq download-file "$url" "$source/driver.deb" "SHA256:${sha256[$version]}" \
+        || skip "v4l2loopback $version cannot be fetched"
+    dpkg-deb -x "$source/driver.deb" "$source/unpacked"
+    cp "$source"/unpacked/usr/src/v4l2loopback-*/* "$source/" 2>/dev/null || true  # its folders are not needed
+    make -s -C "$cache/root/usr/src/linux-headers-$kernel" M="$source" modules >"$source/build.log" 2>&1 \
+        || { cat "$source/build.log"; exit 1; }
+}
+
+boot() {
+    local version=$1 log=$cache/guest-$1.log
+    echo "== v4l2loopback $version"
+    # KVM is not asked for: this has to run where there is none.
+    timeout 300 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 2048 \
+        -display none -nodefaults -serial stdio -no-reboot \
+        -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
+        -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr guest=$here/guest.sh version=$version \
+cache=$cache project=$project python=$python" \
+        -fsdev "local,id=r,path=/,security_model=none,readonly=on,multidevs=remap" \
+        -device virtio-9p-pci,fsdev=r,mount_tag=root </dev/null | tr -d '\r' | tee "$log" || true
+    grep -q '^GUEST_RC=0$' "$log" # the machine's own exit status says nothing
+}
+
+require
+PATH=$PATH:/sbin:/usr/sbin
+mkdir -p "$cache"
+fetch_kernel
+kernel=$(cat "$cache/kernel.name")
+make_initrd
+[ $# -gt 0 ] || set -- 0.12.7 0.13.2 0.15.0
+for version in "$@"; do
+    [ -n "${package[$version]:-}" ] || { echo "unknown version $version: known are ${!package[*]}"; exit 2; }
+    build_driver "$version"
+done
+for version in "$@"; do
+    boot "$version" || { echo "FAILED with v4l2loopback $version"; exit 1; }
+done
+echo "passed with v4l2loopback $*"

@@ -1,0 +1,312 @@
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.audio.stream import AudioStream
+
+from xpcam.errors import OutputError
+from xpcam.frame import Pixels
+from xpcam.virtual_camera import open_output
+
+SIZE = (160, 96)
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 128, 128), (250, 250, 250), (5, 5, 5))
+
+
+def plain(colour: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
+    return np.full((size[1], size[0], 3), colour, np.uint8)
+
+
+def record(path: Path, frames: int, fps: float = 30, audio_from: Path | None = None) -> None:
+    """Frames of the colours in turn, offline when there is sound."""
+    output = open_output(str(path), size=SIZE, fps=fps, audio_from=audio_from)
+    for number in range(frames):
+        output.write(output.convert(plain(COLOURS[number % len(COLOURS)])))
+    output.close()
+
+
+def decoded(path: Path) -> list[Pixels]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="bgr24").astype(np.uint8) for frame in container.decode(video=0)]
+
+
+def shown_at(path: Path) -> list[float | None]:
+    """When each frame is shown, in seconds."""
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".MP4"])
+def test_every_frame_comes_back_in_its_colour(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    record(path, 60)
+    frames = decoded(path)
+    assert len(frames) == 60
+    for number, frame in enumerate(frames):
+        difference = np.abs(frame.astype(int) - COLOURS[number % len(COLOURS)])
+        assert difference.mean() < 4, number
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_file_says_how_its_colours_are_coded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    record(path, 5)
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc, context.colorspace) == (1, 1, 6)
+        assert context.color_range == 1
+        assert context.pix_fmt == "yuv420p"
+
+
+@pytest.mark.parametrize("fps", [30, 25, 29.97, 12.5])
+def test_constant_rate(tmp_path: Path, fps: float) -> None:
+    path = tmp_path / "clip.mp4"
+    record(path, 50, fps)
+    assert shown_at(path) == pytest.approx([n / fps for n in range(50)], abs=1e-4)
+
+
+def test_times_that_are_given_hold(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    output = open_output(str(path), size=SIZE, fps=10)
+    buffer = output.convert(plain(COLOURS[0]))
+    for at in (0.0, 0.11, 0.3, 0.3, 0.31, 1.0):  # jitter, a gap, twice the same
+        output.write(buffer, at)
+    output.write(buffer)
+    output.close()
+    assert shown_at(path) == pytest.approx([0, 0.1, 0.3, 0.4, 0.5, 1.0, 1.1], abs=1e-4)
+
+
+def test_the_buffer_is_free_after_write(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    output = open_output(str(path), size=SIZE, fps=30)
+    for colour in COLOURS:
+        buffer = output.convert(plain(colour))
+        output.write(buffer)
+        buffer[:] = 0
+    output.close()
+    for frame, colour in zip(decoded(path), COLOURS, strict=True):
+        assert np.abs(frame.astype(int) - colour).mean() < 4
+
+
+def test_closing_twice_and_writing_after(tmp_path: Path) -> None:
+    output = open_output(str(tmp_path / "clip.mp4"), size=SIZE, fps=30)
+    buffer = output.convert(plain(COLOURS[0]))
+    output.write(buffer)
+    output.close()
+    output.close()
+    with pytest.raises(OutputError, match="is closed"):
+        output.write(buffer)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_no_frames_leave_no_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    output = open_output(str(path), size=SIZE, fps=30)
+    assert path.exists()  # it can be written
+    output.close()
+    assert not path.exists()
+
+
+def test_no_frames_leave_an_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    record(path, 3)
+    open_output(str(path), size=SIZE, fps=30).close()
+    assert len(decoded(path)) == 3
+
+
+@pytest.mark.parametrize("frames", [1, 2, 15, 16])
+def test_short_clips(tmp_path: Path, frames: int) -> None:
+    path = tmp_path / "clip.mp4"
+    record(path, frames)
+    assert len(decoded(path)) == frames
+
+
+def test_an_older_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    record(path, 40)
+    record(path, 3)
+    assert len(decoded(path)) == 3
+
+
+WRITER = """
+import os, resource, sys
+import numpy as np
+from xpcam.errors import OutputError
+from xpcam.virtual_camera import open_output
+end, path = sys.argv[1:]
+if end == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+output = open_output(path, size=(160, 96), fps=30)
+noise = np.random.default_rng(0)
+try:
+    for _ in range(150):
+        output.write(output.convert(noise.integers(0, 256, (96, 160, 3), np.uint8)))
+    if end == "kill":
+        os.kill(os.getpid(), 9)
+    output.close()
+except OutputError as error:
+    output.close()
+    sys.exit(str(error))
+"""
+
+
+def run_writer(end: str, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WRITER, end, str(path)], capture_output=True, text=True, check=False
+    )
+
+
+def readable(path: Path) -> int:
+    """Frames that can be decoded before the file breaks off."""
+    count = 0
+    with av.open(str(path)) as container:
+        try:
+            for _ in container.decode(video=0):
+                count += 1
+        except av.error.InvalidDataError:
+            pass
+    return count
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_kill_costs_the_last_moment_only(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    assert run_writer("kill", path).returncode == -9
+    assert readable(path) >= 115  # of 150: a fragment and what waited for the encoder are lost
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
+def test_a_full_disk_is_told_and_keeps_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    ended = run_writer("full", path)
+    assert ended.returncode == 1
+    assert str(path) in ended.stderr
+    assert "takes no more frames" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert path.stat().st_size == 300_000
+    assert readable(path) >= 5
+
+
+def refused(spec: Path, size: tuple[int, int] = SIZE, audio_from: Path | None = None) -> str:
+    with pytest.raises(OutputError) as caught:
+        open_output(str(spec), size=size, fps=30, audio_from=audio_from)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    assert f"no folder {tmp_path / 'none'}" in refused(tmp_path / "none" / "clip.mp4")
+
+
+def test_a_folder_of_that_name(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.mkdir()
+    assert "is a folder" in refused(path)
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.symlink_to("/proc/clip.mp4")  # nobody makes files there, root neither
+    assert "cannot be made" in refused(path)
+
+
+def test_odd_sizes_are_refused_before_the_file_is_touched(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"precious")
+    assert "--size 160x96" in refused(path, (161, 97))
+    assert path.read_bytes() == b"precious"
+
+
+def test_the_driver_video_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    record(path, 3)
+    before = path.read_bytes()
+    assert "driver video itself" in refused(tmp_path / "." / "clip.mp4", audio_from=path)
+    assert path.read_bytes() == before
+
+
+def make_driver(path: Path, codec: str, picture_from: float = 0.0, seconds: float = 2.0) -> Path:
+    """A video with a tone that begins at second 1; its first picture lies at `picture_from`."""
+    rate = 44100
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        audio = container.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(audio, AudioStream)
+        tone = np.sin(np.arange(int(seconds * rate)) * 440 * 2 * np.pi / rate) * 20000
+        tone[:rate] = 0
+        for number in range(round((seconds - picture_from) * 25)):
+            picture = av.VideoFrame.from_ndarray(plain((9, 9, 9), (64, 64)), "bgr24")
+            picture.pts, picture.time_base = number + round(picture_from * 25), Fraction(1, 25)
+            container.mux(video.encode(picture))
+        for begin in range(0, len(tone), 1024):
+            part = tone[None, begin : begin + 1024].astype(np.int16)
+            sound = av.AudioFrame.from_ndarray(part, "s16", "mono")
+            sound.sample_rate, sound.pts, sound.time_base = rate, begin, Fraction(1, rate)
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+def tone_begins(path: Path) -> float:
+    """Seconds until the sound gets loud."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = frame.to_ndarray()[0]
+            loud = np.abs(samples / (1 if samples.dtype.kind == "f" else 32768)) > 0.2
+            if loud.any():
+                assert frame.time is not None
+                return frame.time + int(loud.argmax()) / frame.sample_rate
+    raise AssertionError("no tone")
+
+
+@pytest.mark.parametrize(
+    ("source", "codec"), [("driver.mp4", "aac"), ("driver.mkv", "pcm_s16le"), ("driver.mkv", "flac")]
+)
+def test_sound_is_kept_in_time_and_cut_to_the_picture(tmp_path: Path, source: str, codec: str) -> None:
+    driver = make_driver(tmp_path / source, codec)
+    path = tmp_path / "clip.mp4"
+    record(path, 38, 25, audio_from=driver)  # 1.52 s
+    with av.open(str(path)) as container:
+        audio = container.streams.audio[0]
+        assert audio.codec_context.name == "aac"
+        assert audio.duration
+        assert audio.time_base
+        assert float(audio.duration * audio.time_base) == pytest.approx(1.52, abs=0.06)
+    assert tone_begins(path) == pytest.approx(tone_begins(driver), abs=0.03)
+    assert len(decoded(path)) == 38
+
+
+def test_sound_follows_the_first_picture(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path / "driver.mkv", "pcm_s16le", picture_from=0.4)
+    path = tmp_path / "clip.mp4"
+    record(path, 38, 25, audio_from=driver)
+    assert tone_begins(path) == pytest.approx(0.6, abs=0.03)
+
+
+@pytest.mark.parametrize("content", ["silent", "text"])
+def test_a_driver_without_sound(tmp_path: Path, content: str) -> None:
+    driver = tmp_path / "driver.mp4"
+    if content == "silent":
+        record(driver, 5)
+    else:
+        driver.write_text("no video")
+    path = tmp_path / "clip.mp4"
+    record(path, 5, audio_from=driver)
+    with av.open(str(path)) as container:
+        assert not container.streams.audio
+    assert len(decoded(path)) == 5
+
+
+def test_sound_that_breaks_off(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path / "driver.mkv", "flac", seconds=4)
+    os.truncate(driver, driver.stat().st_size // 2)
+    path = tmp_path / "clip.mp4"
+    record(path, 100, 25, audio_from=driver)
+    assert len(decoded(path)) == 100
