@@ -2,17 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := python -m pip install --quiet --disable-pip-version-check
+# MediaPipe brings another OpenCV (docs/decisions.md), so it lives apart.
+JUDGE := $(VENV)-judge
+PORTRAIT = portrait=$$($(BIN)/python -c \
+    'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench evaluate
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/demo  ## the main job on the built-in driver: a generated portrait talks, into demo.mp4
-	@portrait=$$($(BIN)/python -c \
-	    'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))') && \
+	@$(PORTRAIT) && \
 	$(BIN)/xpcam start --target "$$portrait" --camera demo --output demo.mp4 --seconds 10 \
 	    --contact-sheet demo.png
 	@echo "clip: $(CURDIR)/demo.mp4"
@@ -32,16 +35,26 @@ check: $(VENV)/dev  ## ruff, mypy --strict, version equal to the changelog's
 bench: $(VENV)/demo  ## frames per second, latency and memory on this machine
 	@$(BIN)/xpcam bench
 
+DRIVERS ?= engines/demo/demo.mp4
+evaluate: $(JUDGE)/ready  ## what arrives of an expression, judged by MediaPipe; DRIVERS="a.mp4 b.mp4"
+	@$(PORTRAIT) && $(JUDGE)/bin/python -m engines.evaluate --target "$$portrait" $(DRIVERS)
+
 # Each set of packages is installed once, and again when pyproject.toml changes.
 $(VENV)/demo: pyproject.toml | $(VENV)/bin/python
 	@echo "installing xpcam into $(VENV); the first time downloads about 400 MB ..."
-	@$(PIP) --editable '.[demo]'
+	@$(BIN)/$(INSTALL) --editable '.[demo]'
 	@touch $@
 
 $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing xpcam and its development tools into $(VENV); the first time downloads about 440 MB ..."
-	@$(PIP) --editable '.[dev]'
+	@$(BIN)/$(INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/demo
+
+$(JUDGE)/ready: pyproject.toml $(VENV)/demo
+	@echo "installing xpcam and MediaPipe into $(JUDGE) ..."
+	@$(BIN)/python -m venv $(JUDGE)
+	@$(JUDGE)/bin/$(INSTALL) --editable '.[mediapipe]'
+	@touch $@
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { \
