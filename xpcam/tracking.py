@@ -1,38 +1,146 @@
-"""Frame -> FaceParams: find the face, place its landmarks, smooth them."""
+"""Frame -> FaceParams: find the face, place its landmarks, follow and steady them."""
 
 import cv2
 import numpy as np
 
-from xpcam.face_model import EYE_CORNERS, FACE_POINTS
-from xpcam.frame import Floats
+from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.detection import Detection, FaceDetector, Runs
+from xpcam.face_model import fit_pose, outer_eye_distance
+from xpcam.frame import FaceParams, Floats, Frame, Pixels
+from xpcam.smoothing import FaceSmoother
 
-CROP = 256  # side of the landmark network's picture
-CROP_MARGIN = 1.5  # side of the crop over the longer side of the landmarks' box
-
-
-def face_square(landmarks: Floats) -> tuple[Floats, float, float]:
-    """Centre (2,), longer side and roll (radians) of the roll-aligned box around (478, 3) landmarks."""
-    eyes = landmarks[EYE_CORNERS[1], :2] - landmarks[EYE_CORNERS[0], :2]
-    roll = float(np.arctan2(eyes[1], eyes[0]))
-    cosine, sine = np.cos(roll), np.sin(roll)
-    upright = np.array([[cosine, sine], [-sine, cosine]], np.float32)
-    turned = landmarks[:FACE_POINTS, :2] @ upright.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    return ((low + high) / 2) @ upright, float((high - low).max()), roll
+CONFIDENT = 0.5  # below this the landmarks are not believed
+STEADY = 0.05  # two readings of one still face may differ by this share of its eye distance
+MISSES = 4  # frames without a believable face after which it is given up
+SEARCH_EVERY = 3  # frames between searches of the whole picture while there is no face
+MOVED = 0.07  # share of the face's side it may move before its crop is cut again
+SMALLEST = 16.0  # side of the smallest face that is followed, pixels
 
 
-def crop_matrix(centre: Floats, side: float, roll: float) -> Floats:
-    """(2, 3) map from picture to crop pixels: a square `CROP_MARGIN * side` wide, its roll taken out.
+class FaceTracker:
+    """Follows one person through a video, and finds all faces of a still picture.
 
-    Pixel centres have whole coordinates in both.
+    Args:
+        landmarks: the engine `face_params` (see engines/face_params/MODEL_CARD.md).
+        detector: the engine `face_detector`.
+        smooth: steady the followed face with a One Euro filter.
     """
-    scale = CROP / (CROP_MARGIN * side)
-    cosine, sine = np.cos(roll) * scale, np.sin(roll) * scale
-    turn = np.array([[cosine, sine], [-sine, cosine]])
-    shift = (CROP - 1) / 2 - turn @ np.asarray(centre, np.float64)
-    return np.concatenate([turn, shift[:, None]], axis=1).astype(np.float32)
+
+    def __init__(self, landmarks: Runs, detector: Runs, smooth: bool = True) -> None:
+        self._engine = landmarks
+        self._detector = FaceDetector(detector)
+        self._smoother = FaceSmoother() if smooth else None
+        self._crop = np.empty((1, CROP, CROP, 3), np.uint8)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the face; the next frame is searched."""
+        self._raw: Floats | None = None
+        self._shown: FaceParams | None = None
+        self._misses = 0
+        self._wait = 0
+        if self._smoother is not None:
+            self._smoother.reset()
+
+    def track(self, frame: Frame) -> FaceParams | None:
+        """The person's face in the next frame of a video, or None where there is none.
+
+        A face that cannot be read for a few frames (a hand before it) stays where it was.
+        """
+        reading = self._follow(frame.pixels) if self._raw is not None else self._search(frame.pixels)
+        if reading is None:
+            return self._missed()
+        self._misses = 0
+        self._raw, confidence = reading
+        self._shown = self._params(self._raw, confidence, frame.captured_at)
+        return self._shown
+
+    def locate(self, pixels: Pixels) -> list[FaceParams]:
+        """All faces of a still picture, the largest first; does not touch the face being followed."""
+        faces = self._confirmed(pixels, self._detector.detect(pixels))
+        if not faces:  # a face that fills the picture
+            faces = self._confirmed(pixels, self._detector.detect(pixels, share=0.6))
+        found = [FaceParams(points, fit_pose(points), confidence) for points, confidence in faces]
+        return sorted(found, key=lambda face: face.pose.scale, reverse=True)
+
+    def _params(self, landmarks: Floats, confidence: float, seconds: float) -> FaceParams:
+        if self._smoother is None:
+            return FaceParams(landmarks, fit_pose(landmarks), confidence)
+        steadied, pose = self._smoother(landmarks, seconds)
+        return FaceParams(steadied, pose, confidence)
+
+    def _missed(self) -> FaceParams | None:
+        if self._raw is None:
+            return None
+        self._misses += 1
+        if self._misses >= MISSES:
+            self.reset()
+        return self._shown
+
+    def _follow(self, pixels: Pixels) -> tuple[Floats, float] | None:
+        """Read the face where it was a frame ago; where it moved far, once more where it is now."""
+        assert self._raw is not None
+        centre, side, roll = face_square(self._raw)
+        landmarks, confidence = self._read(pixels, centre, side, roll)
+        now = face_square(landmarks)
+        if confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
+            landmarks, confidence = self._read(pixels, *now)
+        return (landmarks, confidence) if confidence >= CONFIDENT and _plausible(landmarks, pixels) else None
+
+    def _search(self, pixels: Pixels) -> tuple[Floats, float] | None:
+        """The largest face in the whole picture; looks at every third frame only."""
+        self._wait -= 1
+        if self._wait >= 0:
+            return None
+        faces = self._confirmed(pixels, self._detector.detect(pixels))
+        if not faces:
+            self._wait = SEARCH_EVERY - 1
+            return None
+        return max(faces, key=lambda face: outer_eye_distance(face[0]))
+
+    def _confirmed(self, pixels: Pixels, detections: list[Detection]) -> list[tuple[Floats, float]]:
+        """Those detections in which the landmark network sees a face, and the same face again."""
+        faces: list[tuple[Floats, float]] = []
+        for detection in detections:
+            reading = self._confirm(pixels, detection)
+            if reading is not None and not any(_same(reading[0], other) for other, _ in faces):
+                faces.append(reading)
+        return faces
+
+    def _confirm(self, pixels: Pixels, detection: Detection) -> tuple[Floats, float] | None:
+        landmarks, confidence = self._read(pixels, detection.centre, detection.side, detection.roll)
+        before = landmarks
+        for _ in range(2):
+            if confidence < CONFIDENT or not _plausible(landmarks, pixels):
+                return None
+            before = landmarks
+            landmarks, confidence = self._read(pixels, *face_square(landmarks))
+        drift = float(np.linalg.norm((landmarks - before)[:, :2], axis=1).mean())
+        if confidence < CONFIDENT or drift > STEADY * outer_eye_distance(landmarks):
+            return None
+        return landmarks, confidence
+
+    def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> tuple[Floats, float]:
+        """Landmarks (478, 3) in the picture and confidence, from a crop about one place."""
+        matrix = crop_matrix(centre, max(side, 1.0), roll)
+        if CROP / side < 0.9:  # linear sampling would skip pixels of a large face: cut twice as large, then shrink
+            double = matrix * 2 + np.array([[0, 0, 0.5], [0, 0, 0.5]], np.float32)
+            large = cv2.warpAffine(pixels, double, (2 * CROP, 2 * CROP), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+            cv2.resize(large, (CROP, CROP), self._crop[0], interpolation=cv2.INTER_AREA)
+        else:
+            cv2.warpAffine(pixels, matrix, (CROP, CROP), self._crop[0], cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+        result = self._engine.run({"image": self._crop})
+        return transform(result["landmarks"][0], invert(matrix)), float(result["confidence"][0])
 
 
-def invert(matrix: Floats) -> Floats:
-    """The inverse of a (2, 3) affine map."""
-    return np.asarray(cv2.invertAffineTransform(matrix), np.float32)
+def _plausible(landmarks: Floats, pixels: Pixels) -> bool:
+    """Whether a face of this place and size can be in the picture."""
+    centre, side, _ = face_square(landmarks)
+    height, width = pixels.shape[:2]
+    inside = -0.2 * side < centre[0] < width + 0.2 * side and -0.2 * side < centre[1] < height + 0.2 * side
+    return bool(inside and SMALLEST < side < 3 * max(height, width))
+
+
+def _same(landmarks: Floats, other: Floats) -> bool:
+    (centre, side, _), (other_centre, other_side, _) = face_square(landmarks), face_square(other)
+    return float(np.linalg.norm(centre - other_centre)) < 0.5 * max(side, other_side)

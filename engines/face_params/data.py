@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from engines.face_params import augmentation, warping
 from xpcam import face_model as fm
 from xpcam.frame import Floats, Pixels
-from xpcam.tracking import CROP, crop_matrix, face_square
+from xpcam.crops import CROP, crop_matrix, face_square
 
 Random = np.random.Generator
 TEST_PEOPLE = ("P008", "P009", "P010")

@@ -12,7 +12,7 @@ import numpy as np
 
 from xpcam import face_model as fm
 from xpcam.frame import Floats, Pixels
-from xpcam.tracking import CROP, crop_matrix, face_square, invert
+from xpcam.crops import CROP, crop_matrix, face_square, invert
 
 MEASURES = ("lip_opening", "lip_width", "eye_opening", "brow_height")
 Predict = Callable[[Pixels], tuple[Floats, Floats]]

@@ -1,6 +1,6 @@
 """The networks of the engine `face_params`: landmarks of a face crop, and a face detector.
 
-Both begin with the first stages of EfficientNet-Lite0 (Liu 2020, from Tan and Le, EfficientNet, ICML 2019):
+The landmark network begins with the first stages of EfficientNet-Lite0 (Liu 2020, from Tan and Le, EfficientNet, ICML 2019):
 inverted residual blocks (Sandler et al., MobileNetV2, CVPR 2018) without squeeze-and-excitation, with ReLU
 for ReLU6, whose backward pass is slow on the CPU.
 """
@@ -67,13 +67,13 @@ class InvertedResidual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """EfficientNet-Lite0 up to stride 32 (or fewer stages); returns the maps at strides 8, 16 and 32."""
+    """EfficientNet-Lite0 up to stride 32, without its last block; returns the maps at strides 8, 16 and 32."""
 
-    def __init__(self, stages: int = len(STAGES)) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.stem = conv_bn(3, 32, 3, stride=2)
         groups, channels = [], 32
-        for expansion, outputs, kernel, stride, blocks in STAGES[:stages]:
+        for expansion, outputs, kernel, stride, blocks in STAGES:
             group = []
             for block in range(blocks):
                 group.append(InvertedResidual(channels, outputs, kernel, stride if block == 0 else 1, expansion))
@@ -225,29 +225,42 @@ class LandmarkNet(nn.Module):
         return torch.cat([flat, coarse[..., 2:]], dim=2), coarse, logit
 
 
+class Residual(nn.Module):
+    """Two plain convolutions beside a short cut: dense ones train fastest in bfloat16 on the CPU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(conv_bn(channels, channels, 3), conv_bn(channels, channels, 3, act=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.layers(x))
+
+
 class DetectorNet(nn.Module):
     """(B, 3, 320, 320) BGR in 0..255 -> score logits (B, 1, 40, 40), geometry (B, 5, 40, 40).
 
-    Geometry of each cell: centre offset x, y in cells, log of the face's side over 32 pixels, sin and cos of roll.
+    Geometry of each cell of 8 pixels: offset x, y of the face's centre from the cell's in cells, log of the face's
+    side over 32 pixels, sine and cosine of its roll. A feature pyramid (Lin et al., CVPR 2017) of four levels.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone(stages=5)
-        self.lateral8 = conv_bn(40, 48, 1)
-        self.lateral16 = conv_bn(112, 48, 1)
-        self.context = nn.Sequential(  # sees faces that fill the picture
-            conv_bn(48, 48, 5, stride=2, groups=48), conv_bn(48, 64, 1),
-            conv_bn(64, 64, 5, stride=1, groups=64), conv_bn(64, 48, 1),
-        )  # fmt: skip
-        self.mix = nn.Sequential(conv_bn(48, 48, 5, groups=48), conv_bn(48, 64, 1), conv_bn(64, 64, 5, groups=64), conv_bn(64, 64, 1))
+        self.level8 = nn.Sequential(conv_bn(3, 16, 3, 2), conv_bn(16, 32, 3, 2), conv_bn(32, 64, 3, 2), conv_bn(64, 64, 3))
+        self.level16 = nn.Sequential(conv_bn(64, 96, 3, 2), Residual(96))
+        self.level32 = nn.Sequential(conv_bn(96, 128, 3, 2), Residual(128))
+        self.level64 = nn.Sequential(conv_bn(128, 128, 3, 2), Residual(128))
+        self.laterals = nn.ModuleList(conv_bn(width, 64, 1, act=False) for width in (64, 96, 128, 128))
+        self.mix = conv_bn(64, 64, 3)
         self.score = nn.Conv2d(64, 1, 1)
         self.geometry = nn.Conv2d(64, 5, 1)
         nn.init.constant_(self.score.bias, -4.0)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        near, far = self.backbone(normalised(image))
-        far = self.lateral16(far)
-        far = far + F.interpolate(self.context(far), scale_factor=2.0, mode="nearest")
-        x = self.mix(self.lateral8(near) + F.interpolate(far, scale_factor=2.0, mode="nearest"))
-        return self.score(x), self.geometry(x)
+        levels = [self.level8(normalised(image))]
+        for deeper in (self.level16, self.level32, self.level64):
+            levels.append(deeper(levels[-1]))
+        x = self.laterals[3](levels[3])
+        for lateral, level in zip(reversed(self.laterals[:3]), reversed(levels[:3]), strict=True):
+            x = lateral(level) + F.interpolate(x, scale_factor=2.0, mode="nearest")
+        x = self.mix(F.relu(x))
+        return self.score(x).float(), self.geometry(x).float()

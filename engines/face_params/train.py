@@ -54,8 +54,8 @@ def imagenet_file() -> Path:
 
 
 def rate_at(progress: float, step: int, highest: float) -> float:
-    """Warm-up over 200 steps, then a cosine down to 1 % at the end of the budget."""
-    return highest * min(1.0, (step + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    """Warm-up over 100 steps, then a cosine down to 1 % at the end of the budget."""
+    return highest * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
 class MovingAverage:
@@ -79,10 +79,8 @@ def prepare(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
 
 
-def predictor(network: nn.Module, state: dict[str, Tensor], twin: nn.Module, device: torch.device) -> Any:
-    """`evaluate.Predict` with the averaged weights, in full precision."""
-    twin.load_state_dict(state)
-    twin.eval()
+def predictor(twin: nn.Module, device: torch.device) -> Any:
+    """`evaluate.Predict` of a landmark network, in full precision."""
 
     @torch.no_grad()
     def predict(crops: Pixels) -> tuple[Floats, Floats]:
@@ -119,6 +117,7 @@ class LandmarkTask:
         held = [maker.sample() for _ in range(96)]
         self.crops, self.truth = np.stack([h[0] for h in held]), np.stack([h[1] for h in held])
         self.device = device
+        self.predictor = predictor
 
     def network(self, pretrained: bool) -> nn.Module:
         network = LandmarkNet(self.mean)
@@ -196,7 +195,7 @@ def main() -> None:
     network.train()
     begin, judged = time.monotonic() - spent * 60, time.monotonic()
     settings = {key: str(value) for key, value in vars(options).items()}
-    bar = tqdm(initial=first, unit="step", dynamic_ncols=True, disable=rank > 0)
+    bar = tqdm(initial=first, unit="step", dynamic_ncols=True, mininterval=2.0, disable=rank > 0)
     means: dict[str, float] = {}
     report = ""
     for step in range(first, 1 << 40):
@@ -204,7 +203,8 @@ def main() -> None:
         over = minutes >= options.minutes
         if rank == 0 and (over or time.monotonic() - judged > options.every * 60):
             judged = time.monotonic()
-            row = task.judge(predictor(network, average.state, twin, device), options.out)
+            twin.load_state_dict(average.state)
+            row = task.judge(task.predictor(twin.eval(), device), options.out)
             append(options.out / "log.csv", {"step": step, "minutes": minutes, **means, **row})
             report = " ".join(f"{key}={value:.3g}" for key, value in row.items())
             tqdm.write(f"step {step} {minutes:.1f} min {report}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xpcam import face_model as fm
 from xpcam.frame import Floats, Pixels
 from xpcam.mesh_warp import MeshRasteriser
-from xpcam.tracking import CROP
+from xpcam.crops import CROP
 
 Random = np.random.Generator
 RINGS = (1.25, 1.6, 2.4, 6.0)  # size of each ring over the face's outline

@@ -1,0 +1,45 @@
+"""Where a face's crop lies: the one definition that training and tracking share."""
+
+import cv2
+import numpy as np
+
+from xpcam.face_model import EYE_CORNERS, FACE_POINTS
+from xpcam.frame import Floats
+
+CROP = 256  # side of the landmark network's picture, pixels
+CROP_MARGIN = 1.5  # side of the crop over the longer side of the landmarks' box
+
+
+def face_square(landmarks: Floats) -> tuple[Floats, float, float]:
+    """Centre (2,), longer side and roll (radians) of the roll-aligned box around (478, 3) landmarks."""
+    eyes = landmarks[EYE_CORNERS[1], :2] - landmarks[EYE_CORNERS[0], :2]
+    roll = float(np.arctan2(eyes[1], eyes[0]))
+    cosine, sine = np.cos(roll), np.sin(roll)
+    upright = np.array([[cosine, sine], [-sine, cosine]], np.float32)
+    turned = landmarks[:FACE_POINTS, :2] @ upright.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    return ((low + high) / 2) @ upright, float((high - low).max()), roll
+
+
+def crop_matrix(centre: Floats, side: float, roll: float) -> Floats:
+    """(2, 3) map from picture to crop pixels: a square `CROP_MARGIN * side` wide, its roll taken out.
+
+    Pixel centres have whole coordinates in both.
+    """
+    scale = CROP / (CROP_MARGIN * side)
+    cosine, sine = np.cos(roll) * scale, np.sin(roll) * scale
+    turn = np.array([[cosine, sine], [-sine, cosine]])
+    shift = (CROP - 1) / 2 - turn @ np.asarray(centre, np.float64)
+    return np.concatenate([turn, shift[:, None]], axis=1).astype(np.float32)
+
+
+def invert(matrix: Floats) -> Floats:
+    """The inverse of a (2, 3) affine map."""
+    return np.asarray(cv2.invertAffineTransform(matrix), np.float32)
+
+
+def transform(landmarks: Floats, matrix: Floats) -> Floats:
+    """(478, 3) landmarks through a (2, 3) map; depth takes the map's scale."""
+    scale = np.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+    flat = landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    return np.concatenate([flat, landmarks[:, 2:] * scale], axis=1).astype(np.float32)
