@@ -3,6 +3,7 @@
 Still pictures only; a clip as a target will become a sequence of these.
 """
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -74,10 +75,15 @@ def load_picture(path: Path) -> Pixels:
     if path.stat().st_size > MAX_BYTES:
         raise TargetError(f"target {path}: the file has over {MAX_BYTES // 1_000_000} MB; save it smaller")
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check is stricter
+            image = Image.open(path, formats=FORMATS)
+        with image:
             _check(path, image)
             return _to_bgr(image)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise TargetError(_too_large(path, "far too many")) from error
+    except UnidentifiedImageError as error:
         raise TargetError(
             f"target {path}: not a picture that can be used; wanted PNG, JPEG or WebP"
         ) from error
@@ -88,10 +94,7 @@ def load_picture(path: Path) -> Pixels:
 def _check(path: Path, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise TargetError(
-            f"target {path}: {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} million, "
-            "save it smaller"
-        )
+        raise TargetError(_too_large(path, f"{width}x{height}"))
     if min(width, height) < MIN_SIDE:
         raise TargetError(f"target {path}: {width}x{height} pixels; wanted at least {MIN_SIDE} on each side")
     frames = getattr(image, "n_frames", 1)
@@ -99,6 +102,10 @@ def _check(path: Path, image: Image.Image) -> None:
         raise TargetError(
             f"target {path}: an animation of {frames} frames; wanted a still, save one frame of it"
         )
+
+
+def _too_large(path: Path, found: str) -> str:
+    return f"target {path}: {found} pixels; at most {MAX_PIXELS // 1_000_000} million, save it smaller"
 
 
 def _to_bgr(image: Image.Image) -> Pixels:
