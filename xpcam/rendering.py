@@ -52,6 +52,10 @@ class Region:
         return self.right - self.left, self.bottom - self.top
 
     @property
+    def empty(self) -> bool:
+        return self.right <= self.left or self.bottom <= self.top
+
+    @property
     def corner(self) -> Floats:
         return np.array([self.left, self.top], np.float32)
 
@@ -149,12 +153,13 @@ class Renderer:
         cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
         for opening in self._openings:
             region, drawn = opening.draw(points, self._values, depth, self._region.size)
-            self._refine(region, drawn)
+            if not region.empty:  # a face may look over the picture's edge
+                self._refine(region, drawn)
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
         moving = output[self._region.slices]
         sample(self._target.picture, self._map, out=moving)
-        if shown > 0:  # the mouth was drawn last
+        if shown > 0 and not region.empty:  # the mouth was drawn last
             self._mouth.fill(moving[region.slices], drawn[..., 2], self._map[region.slices], shown)
         return output
 

@@ -1,0 +1,111 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from faces import face, portrait, pose
+
+from xpcam import face_model, target
+from xpcam.face_model import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
+from xpcam.frame import FaceParams, Pixels
+from xpcam.neutral import Neutral
+from xpcam.rendering import BUFFERS, Renderer
+from xpcam.retargeting import STILL, Gains, Retargeter, observe
+from xpcam.target import Target
+
+REST = Neutral(face_model.unpose(face().landmarks, face().pose), pose())
+
+
+def prepared(params: FaceParams | None = None, size: tuple[int, int] = (640, 480)) -> Target:
+    params = params or face()
+    return target.prepare(portrait(params), params, size)
+
+
+def shown(one: Target, person: FaceParams, gains: Gains | None = None) -> Pixels:
+    return Renderer(one).render(Retargeter(one.params, gains or Gains()).apply(observe(person, REST))).copy()
+
+
+def difference(a: Pixels, b: Pixels) -> np.ndarray:
+    return np.abs(a.astype(int) - b).max(axis=2)
+
+
+def test_a_target_at_rest_is_its_own_picture() -> None:
+    one = prepared()
+    out = Renderer(one).render(Retargeter(one.params, Gains()).apply(STILL))
+    assert difference(out, one.picture).max() <= 12
+    assert difference(out, one.picture).mean() < 0.1
+
+
+def test_only_the_moving_region_changes() -> None:
+    one = prepared(size=(1280, 720))
+    out = shown(one, face({"jawOpen": 0.7}, pose(turn=(0.1, 0.3, 0.1), at=(340, 230))))
+    changed = difference(out, one.picture) > 0
+    assert changed.sum() > 5000
+    left, top, right, bottom = one.bounds
+    outside = np.ones(changed.shape, bool)
+    outside[top:bottom, left:right] = False
+    assert not changed[outside].any()
+    assert not changed[:, left].any()  # the motion has faded before the picture's border
+
+
+def test_an_open_mouth_is_dark_inside_and_shut_it_is_skin() -> None:
+    one = prepared()
+    person = face({"jawOpen": 0.9})
+    params = Retargeter(one.params, Gains()).apply(observe(person, REST))
+    lips = params.landmarks[list(INNER_LIPS), :2]
+    x, y = lips.mean(axis=0).round().astype(int)
+    assert shown(one, person)[y, x].mean() < 60
+    assert one.picture[y, x].mean() > 90
+
+
+def test_the_targets_own_teeth_stay_in_its_mouth() -> None:
+    smiling = face({"jawOpen": 0.5})
+    picture = portrait(smiling)
+    lips = smiling.landmarks[list(INNER_LIPS), :2]
+    x, y = lips.mean(axis=0).round().astype(int)
+    picture[y - 6 : y + 6, x - 20 : x + 20] = (250, 252, 253)
+    one = target.prepare(picture, smiling, (640, 480))
+    out = Renderer(one).render(Retargeter(one.params, Gains()).apply(STILL))
+    assert out[y, x].min() > 240
+
+
+def test_a_blink_covers_the_eye_with_skin() -> None:
+    params = face()
+    picture = portrait(params)
+    for lids in (RIGHT_LIDS, LEFT_LIDS):
+        pairs = np.array(lids)
+        for upper, lower in pairs[1:-1]:
+            (x0, y0), (x1, y1) = params.landmarks[upper, :2], params.landmarks[lower, :2]
+            picture[int(y0) + 2 : int(y1) - 1, int(min(x0, x1)) - 6 : int(max(x0, x1)) + 6] = (255, 255, 0)
+    one = target.prepare(picture, params, (640, 480))
+    eye_colour = (one.picture == (255, 255, 0)).all(axis=2).sum()
+    shut = dataclasses.replace(STILL, lids=np.zeros(2, np.float32))
+    out = Renderer(one).render(Retargeter(one.params, Gains()).apply(shut))
+    left = (np.abs(out.astype(int) - (255, 255, 0)).max(axis=2) < 40).sum()
+    assert eye_colour > 300
+    assert left < 0.03 * eye_colour
+
+
+def test_pictures_handed_out_stay_for_two_more_calls() -> None:
+    one = prepared()
+    renderer, retargeter = Renderer(one), Retargeter(one.params, Gains())
+    first = renderer.render(retargeter.apply(STILL))
+    copy = first.copy()
+    for _ in range(BUFFERS - 1):
+        renderer.render(retargeter.apply(observe(face({"jawOpen": 0.8}), REST)))
+    np.testing.assert_array_equal(first, copy)
+
+
+@pytest.mark.parametrize("at", [(60, 100), (600, 220), (320, 20), (320, 460)])
+def test_a_face_at_the_border_renders(at: tuple[int, int]) -> None:
+    params = face(where=pose(at=at, scale=180))
+    one = prepared(params)
+    out = shown(one, face({"jawOpen": 0.8}, pose(turn=(0.2, 0.4, 0.2), at=(400, 300))))
+    assert out.shape == one.picture.shape
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.4, 0.0), (0.25, 0.0, 0.0), (-0.25, -0.4, 0.3)])
+def test_extreme_expressions_and_turns_leave_no_hole(turn: tuple[float, float, float]) -> None:
+    one = prepared()
+    wild = {"jawOpen": 1.5, "mouthSmileLeft": 1.5, "browInnerUp": 2.0, "eyeWideLeft": 2.0}
+    out = shown(one, face(wild, pose(turn=turn)), Gains(mouth=2, eyes=2, brows=2, head=1.5))
+    assert (out.max(axis=2) < 12).sum() < 0.02 * out.shape[0] * out.shape[1]
