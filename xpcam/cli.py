@@ -120,7 +120,7 @@ def main() -> None:
     """Entry point: a known error is one line and its exit code, anything else a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        app(prog_name="xpcam")
     except XpcamError as error:
         print(f"xpcam: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)

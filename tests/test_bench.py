@@ -1,0 +1,80 @@
+"""The bench: what it measures, on a driver and a tracker made for the test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+from faces import face, portrait
+
+from xpcam import bench, daemon
+from xpcam.errors import TargetError
+from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.pipeline import STAGES
+from xpcam.settings import Settings
+
+
+class ScriptedTracker:
+    """Sees the same face in every picture, its jaw moving."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def track(self, frame: Frame) -> FaceParams | None:
+        self.frames += 1
+        return face({"jawOpen": 0.1 * (self.frames % 5)})
+
+    def locate(self, pixels: Pixels) -> list[FaceParams]:
+        return [face()]
+
+    def reset(self) -> None:
+        pass
+
+
+@pytest.fixture
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedTracker:
+    """The bench's tracker, and a driver of half a second."""
+    driver = tmp_path / "demo.mp4"
+    with av.open(str(driver), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for _ in range(15):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(portrait(face()), format="bgr24")))
+        container.mux(stream.encode())
+    scripted = ScriptedTracker()
+
+    @contextmanager
+    def open_tracker(settings: Settings) -> Iterator[ScriptedTracker]:
+        yield scripted
+
+    monkeypatch.setattr(bench, "shipped", lambda name: tmp_path / name)
+    monkeypatch.setattr(bench, "WARM_UP", 0.05)
+    monkeypatch.setattr(daemon, "open_tracker", open_tracker)
+    return scripted
+
+
+def test_every_stage_of_every_frame_is_measured(tracker: ScriptedTracker) -> None:
+    progress: list[tuple[int, int | None]] = []
+    result = bench.run(Settings(size=(320, 240), seconds=0.5), lambda *done: progress.append(done))
+    assert set(result.stages_ms) == set(STAGES)
+    assert all(
+        result.stages_ms[stage] > 0 for stage in ("decode", "track", "retarget", "render", "convert", "write")
+    )
+    assert 0 < result.latency_ms["p50"] <= result.latency_ms["p95"]
+    assert result.fps > 0
+    assert result.rss_mb > 10
+    assert result.ratio == pytest.approx(1e3 / result.fps / result.baseline_ms)
+    assert tracker.frames >= len(progress) > 0
+    assert result.as_dict()["stages_ms"] == result.stages_ms
+
+
+def test_a_target_of_ones_own_is_taken(tracker: ScriptedTracker, tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="nobody.png"):
+        bench.run(Settings(target=tmp_path / "nobody.png", seconds=0.1), lambda *done: None)
+
+
+def test_the_baseline_takes_time_and_changes_nothing() -> None:
+    before = bench._baseline_input()[1].copy()
+    assert bench.baseline() > 0
+    assert (bench._baseline_input()[1] == before).all()
