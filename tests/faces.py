@@ -32,7 +32,8 @@ def posed(shape: Floats, where: Pose) -> FaceParams:
 def portrait(params: FaceParams, size: tuple[int, int] = (640, 480)) -> Pixels:
     """A cartoon of a face where `params` says, textured so that motion shows."""
     width, height = size
-    noise = np.random.default_rng(3).integers(60, 200, (height // 8, width // 8, 3), np.uint8)
+    grey = np.random.default_rng(3).integers(60, 200, (height // 8, width // 8, 1), np.uint8)
+    noise = np.repeat(grey, 3, axis=2)
     picture = np.asarray(cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     oval = params.landmarks[list(FACE_OVAL), :2].round().astype(np.int32)
     skin = np.asarray(cv2.GaussianBlur(picture, (0, 0), 3) // 3 + np.array([90, 110, 140]), np.uint8)

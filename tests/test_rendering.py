@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from faces import face, portrait, pose
+from numpy.typing import NDArray
 
 from xpcam import face_model, target
 from xpcam.face_model import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
@@ -24,8 +25,8 @@ def shown(one: Target, person: FaceParams, gains: Gains | None = None) -> Pixels
     return Renderer(one).render(Retargeter(one.params, gains or Gains()).apply(observe(person, REST))).copy()
 
 
-def difference(a: Pixels, b: Pixels) -> np.ndarray:
-    return np.abs(a.astype(int) - b).max(axis=2)
+def difference(a: Pixels, b: Pixels) -> NDArray[np.int_]:
+    return np.asarray(np.abs(a.astype(int) - b).max(axis=2))
 
 
 def test_a_target_at_rest_is_its_own_picture() -> None:

@@ -1,5 +1,6 @@
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from xpcam.face_model import FACE_OVAL, FACE_POINTS
 from xpcam.target import OPENINGS, RING_PLACES
 
 
-def saved(path: Path, image: Image.Image, **how: object) -> Path:
+def saved(path: Path, image: Image.Image, **how: Any) -> Path:
     image.save(path, **how)
     return path
 
