@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -60,6 +59,24 @@ def test_the_file_says_how_its_colours_are_coded(tmp_path: Path, suffix: str) ->
         assert (context.color_primaries, context.color_trc, context.colorspace) == (1, 1, 6)
         assert context.color_range == 1
         assert context.pix_fmt == "yuv420p"
+
+
+def boxes(path: Path) -> list[bytes]:
+    """The outermost boxes of an mp4 file (ISO 14496-12, 4.2)."""
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4])
+        found.append(data[at + 4 : at + 8])
+        at += size if size != 1 else int.from_bytes(data[at + 8 : at + 16])
+    return found
+
+
+def test_a_closed_file_is_an_ordinary_one(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    record(path, 90)
+    found = boxes(path)
+    assert b"moov" in found
+    assert b"moof" not in found
 
 
 @pytest.mark.parametrize("fps", [30, 25, 29.97, 12.5])
@@ -283,8 +300,9 @@ def test_sound_is_kept_in_time_and_cut_to_the_picture(tmp_path: Path, source: st
     assert len(decoded(path)) == 38
 
 
-def test_sound_follows_the_first_picture(tmp_path: Path) -> None:
-    driver = make_driver(tmp_path / "driver.mkv", "pcm_s16le", picture_from=0.4)
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+def test_sound_follows_the_first_picture(tmp_path: Path, codec: str) -> None:
+    driver = make_driver(tmp_path / "driver.mkv", codec, picture_from=0.4)
     path = tmp_path / "clip.mp4"
     record(path, 38, 25, audio_from=driver)
     assert tone_begins(path) == pytest.approx(0.6, abs=0.03)
@@ -304,9 +322,20 @@ def test_a_driver_without_sound(tmp_path: Path, content: str) -> None:
     assert len(decoded(path)) == 5
 
 
-def test_sound_that_breaks_off(tmp_path: Path) -> None:
-    driver = make_driver(tmp_path / "driver.mkv", "flac", seconds=4)
-    os.truncate(driver, driver.stat().st_size // 2)
+def test_sound_that_breaks_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = make_driver(tmp_path / "whole.mkv", "flac")
+    driver = tmp_path / "driver.mkv"
+    with av.open(str(whole)) as source, av.open(str(driver), "w") as container:
+        stream = container.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.pts is None:
+                continue
+            spoilt = av.Packet(b"no sound" * 20 if packet.pts > 1500 else bytes(packet))
+            spoilt.pts, spoilt.dts, spoilt.time_base = packet.pts, packet.dts, packet.time_base
+            spoilt.stream = stream
+            container.mux(spoilt)
     path = tmp_path / "clip.mp4"
-    record(path, 100, 25, audio_from=driver)
-    assert len(decoded(path)) == 100
+    record(path, 50, 25, audio_from=driver)
+    assert len(decoded(path)) == 50
+    assert "ends early" in caplog.text
+    assert tone_begins(path) == pytest.approx(tone_begins(whole), abs=0.03)

@@ -239,6 +239,14 @@ def test_a_module_without_exclusive_caps_is_warned_of(
     assert "exclusive_caps=1" in caplog.text
 
 
+def test_a_reader_that_stayed_is_not_taken_for_missing_exclusive_caps(
+    driver: FakeDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.device_, driver.holders = replace(DEVICE, capture=True), [READER]
+    open_camera(driver)
+    assert not caplog.text
+
+
 def test_rate_and_format_as_the_kernel_reads_them(driver: FakeDriver) -> None:
     V4l2Camera(LOOPBACK, size=SIZE, fps=29.97, kernel=driver)
     assert np.frombuffer(driver.rate, np.uint32)[3:5].tolist() == [100, 2997]  # seconds a frame

@@ -3,7 +3,8 @@
 Each check prints one line; the first that fails ends the run with its traceback.
 """
 
-import os
+import importlib.util
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from check_browser import bgr, seen_by_chromium
 
 from xpcam.devices import list_devices
 from xpcam.errors import OutputError
@@ -163,6 +165,30 @@ def check_stuck() -> None:
             assert same(read_with_ffmpeg(SIZE))
 
 
+def check_pyvirtualcam() -> None:
+    """The back end that another package writes for us, and our own after it."""
+    if importlib.util.find_spec("pyvirtualcam") is None:
+        print("    skipped: pyvirtualcam is not installed")
+        return
+    with writing(open_output("pyvirtualcam", size=SIZE, fps=30)):
+        assert same(read_with_ffmpeg(SIZE))
+    with writing(open_device()):
+        assert same(read_with_ffmpeg(SIZE))
+
+
+def check_chromium() -> None:
+    """A browser lists the device by its label and shows its colours, at 1280x720."""
+    if shutil.which("chromium") is None:
+        print("    skipped: chromium is not installed")
+        return
+    size = (1280, 720)
+    with writing(open_device(size), size):
+        seen = seen_by_chromium()
+    assert seen.get("size"), seen
+    assert str(seen["label"]).startswith("Xpression Cam")
+    assert np.abs(np.array(bgr(seen["rgb"])) - np.array(COLOURS)).max() <= TOLERANCE, seen
+
+
 def check_busy() -> None:
     """A living writer, ours or ffmpeg, is named and left alone."""
     with other_writer() as child:
@@ -237,6 +263,8 @@ def main() -> None:
         check_hd,
         check_killed,
         check_stuck,
+        check_pyvirtualcam,
+        check_chromium,
         check_busy,
         check_other_size,
         check_foreign,
@@ -244,7 +272,6 @@ def main() -> None:
     for check in checks:
         print(f"  {check.__name__}: {check.__doc__}", flush=True)
         check()
-    os.sync()
 
 
 if __name__ == "__main__":

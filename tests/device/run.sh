@@ -5,6 +5,7 @@
 #   tests/device/run.sh [VERSION...]      versions of v4l2loopback; all that are known where none is named
 #
 # Wants Debian 12 (its 6.1 kernel) and the tools named below; ends with 77 and the reason where they lack.
+# Chromium and pyvirtualcam are checked too where they are installed.
 # XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
 # XPCAM_DEVICE_CACHE: keeps the unpacked kernel and drivers (150 MB of packages, made once).
 set -euo pipefail
@@ -83,7 +84,7 @@ boot() {
     local version=$1 log=$cache/guest-$1.log
     echo "== v4l2loopback $version"
     # KVM is not asked for: this has to run where there is none.
-    timeout 300 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 2048 \
+    timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
         -display none -nodefaults -serial stdio -no-reboot \
         -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
         -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr guest=$here/guest.sh version=$version \

@@ -1,6 +1,6 @@
 """Pictures to I420, the format that every reader of a camera takes and the cheapest to make.
 
-At 1280x720 OpenCV makes I420 in 0.5 ms and YUYV in 1.4 ms (docs/decisions.md).
+OpenCV makes it in a third of the time of YUYV, and it is a quarter smaller (docs/decisions.md).
 """
 
 import cv2
