@@ -66,15 +66,40 @@ class LandmarkLoss(nn.Module):
         units = error / self.spreads[:, None]
         return (F.smooth_l1_loss(units, torch.zeros_like(units), beta=0.15, reduction="none").sum(-1) * self.pair_weight).mean(1)
 
+    def rough(self, coarse: Tensor, truth: Tensor, span: Tensor) -> Tensor:
+        return 10 * self.place(coarse, truth, span) + self.differ(coarse, truth, span)
+
     def forward(self, output: tuple[Tensor, Tensor, Tensor], truth: Tensor, face: Tensor) -> dict[str, Tensor]:
         final, coarse, logit = output
         span = eye_span(truth)
         count = face.sum().clamp(min=1.0)
+        read = len(logit)  # pictures that went through the coarse pass
+        looked = face[:read].sum().clamp(min=1.0)
         parts = {
             "place": 20 * (self.place(final, truth, span) * face).sum() / count,
             "pairs": 2 * (self.differ(final, truth, span) * face).sum() / count,
-            "coarse": (10 * self.place(coarse, truth, span) + self.differ(coarse, truth, span)).mul(face).sum() / count,
-            "face": F.binary_cross_entropy_with_logits(logit, face),
+            "coarse": (self.rough(coarse[:read], truth[:read], span[:read]) * face[:read]).sum() / looked,
+            "face": F.binary_cross_entropy_with_logits(logit, face[:read]),
         }
         parts["total"] = sum(parts.values())
         return parts
+
+
+def rough_guess(mean: Tensor, truth: Tensor) -> Tensor:
+    """Such landmarks as a coarse pass gives: (B, 478, 3) drawn towards the mean shape, and a little out of place.
+
+    The mean shape (478, 3) is laid on each truth by its eye corners' and mouth's box; between none and most of the
+    way to the truth is then gone, so that the expression in the guess is never to be trusted.
+    """
+    count = len(truth)
+    middle, mean_middle = truth.mean(1, keepdim=True), mean.mean(0)
+    scale = (eye_span(truth) / eye_span(mean[None]))[:, None, None]
+    corners = truth[:, list(fm.EYE_CORNERS), :2]
+    across = corners[:, 1] - corners[:, 0]
+    angle = torch.atan2(across[:, 1], across[:, 0]) + 0.05 * torch.randn(count)
+    cosine, sine = angle.cos(), angle.sin()
+    turn = torch.stack([cosine, -sine, sine, cosine], dim=1).view(count, 2, 2)
+    laid = (mean - mean_middle).repeat(count, 1, 1) * scale * (1 + 0.04 * torch.randn(count, 1, 1))
+    laid = torch.cat([laid[..., :2] @ turn.transpose(1, 2), laid[..., 2:]], dim=2) + middle
+    share = 0.9 * torch.rand(count, 1, 1)
+    return laid + (truth - laid) * share + 2.5 * torch.randn(count, 1, 3)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from engines.face_params.patch_points import LEFT_CENTRE, LEFT_POINTS, MOUTH_CENTRE, MOUTH_POINTS
 from xpcam import face_model as fm
 
 CROP = 256  # side of the landmark network's input, pixels
@@ -136,14 +137,6 @@ class PatchNet(nn.Module):
         return self.out(F.relu(self.hidden(x))).view(coarse.shape)
 
 
-def patch_points(neutral: np.ndarray, centre: tuple[int, ...], half: float) -> list[int]:
-    """Landmarks within `half` (outer-eye distances) of the middle of the landmarks `centre`, both axes."""
-    middle = neutral[list(centre), :2].mean(axis=0)
-    return [int(i) for i in np.flatnonzero((np.abs(neutral[:, :2] - middle) < half).all(axis=1))]
-
-
-MOUTH_CENTRE = (61, 291, 0, 17)
-LEFT_CENTRE = (263, 362, 334, 296, 374)  # eye corners, brow, lower lid
 MOUTH_HALF, EYE_HALF = 48.0, 44.0  # half side of the patches, pixels of the crop
 
 
@@ -166,10 +159,8 @@ class LandmarkNet(nn.Module):
         nn.init.normal_(self.shape.weight, std=1e-3)
         nn.init.zeros_(self.shape.bias)
         mesh = fm.face_mesh()
-        mouth = patch_points(mesh.neutral, MOUTH_CENTRE, 0.40)
-        left = patch_points(mesh.neutral, LEFT_CENTRE, 0.34)
+        mouth, left = list(MOUTH_POINTS), list(LEFT_POINTS)
         right = [int(i) for i in mesh.mirror[left]]
-        left, right = [p for p in left if p not in right], [q for p, q in zip(left, right, strict=True) if p not in right]
         taken = {*mouth, *left, *right}
         rest = [i for i in range(fm.LANDMARKS) if i not in taken]
         self.groups: dict[str, list[int]] = {"mouth": mouth, "left": left, "right": right, "rest": rest}
@@ -212,9 +203,8 @@ class LandmarkNet(nn.Module):
         left, right = moved.chunk(2)
         return left * EYE_HALF + left_at[:, None], right * (flip * EYE_HALF**2) + right_at[:, None]
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns landmarks, coarse landmarks (B, 478, 3), confidence logit (B,)."""
-        coarse, logit = self.coarse(image)
+    def refine(self, image: Tensor, coarse: Tensor) -> Tensor:
+        """Coarse landmarks (B, 478, 3) with those of lips, eyes and brows corrected from their patches."""
         guess = coarse.detach()[..., :2]
         centre = guess[:, self.mouth_centre].mean(1)
         mouth = (guess[:, self.mouth_points] - centre[:, None]) / MOUTH_HALF
@@ -222,7 +212,19 @@ class LandmarkNet(nn.Module):
         left, right = self.refine_eyes(image, guess)
         rest = coarse[:, self.rest_points, :2]
         flat = torch.cat([rest, mouth * MOUTH_HALF + centre[:, None], left, right], dim=1)[:, self.restore]
-        return torch.cat([flat, coarse[..., 2:]], dim=2), coarse, logit
+        return torch.cat([flat, coarse[..., 2:]], dim=2)
+
+    def forward(self, image: Tensor, guess: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns landmarks, coarse landmarks (B, 478, 3), confidence logit (B,).
+
+        Training may give a `guess` (G, 478, 3) for the last G pictures: those skip the costly coarse pass.
+        """
+        if guess is None:
+            coarse, logit = self.coarse(image)
+        else:
+            coarse, logit = self.coarse(image[: -len(guess)])
+            coarse = torch.cat([coarse, guess])
+        return self.refine(image, coarse), coarse, logit
 
 
 class Residual(nn.Module):

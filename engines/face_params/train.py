@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--net", choices=("landmarks", "detector"), default="landmarks")
     parser.add_argument("--minutes", type=float, default=80.0, help="wall-clock budget, start-up excluded")
     parser.add_argument("--batch", type=int, default=64, help="samples a step and process")
+    parser.add_argument("--whole", type=int, default=24, help="samples of a batch that also train the coarse pass")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of the network")
@@ -110,6 +111,7 @@ class LandmarkTask:
     def __init__(self, options: argparse.Namespace, device: torch.device, rank: int) -> None:
         train, test = data.load(options.data)
         self.mean = torch.from_numpy(data.mean_crop_shape(train))
+        self.whole = options.whole
         self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank)
         self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks)).to(device)
         self.clips = load_clips(options.clips) if options.clips else None
@@ -127,10 +129,11 @@ class LandmarkTask:
         return network
 
     def step(self, network: nn.Module, batch: list[Tensor]) -> dict[str, Tensor]:
-        images, truth, face = batch
+        images, truth, face = (part.to(self.device) for part in batch)
+        guess = losses.rough_guess(self.mean, truth[self.whole :]) if self.whole < len(images) else None
         with torch.autocast(self.device.type, torch.bfloat16):
-            output = network(prepare(images, self.device))
-        return self.loss(output, truth.to(self.device), face.to(self.device))
+            output = network(prepare(images, self.device), guess)
+        return self.loss(output, truth, face)
 
     def judge(self, predict: Any, out: Path) -> dict[str, float]:
         landmarks, confidence = predict(self.crops)
@@ -224,7 +227,7 @@ def main() -> None:
         optimiser.step()
         average.update(network, step)
         for key, value in parts.items():
-            means[key] = means.get(key, float(value)) * 0.98 + float(value) * 0.02
+            means[key] = means.get(key, value.item()) * 0.98 + value.item() * 0.02
         bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
         bar.update()
 

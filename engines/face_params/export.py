@@ -1,0 +1,179 @@
+"""Export a trained network to ONNX, and refuse to when ONNX Runtime and PyTorch disagree.
+
+    python -m engines.face_params.export --net landmarks [--checkpoint runs/landmarks/checkpoint.pt] [--clips X.npz]
+
+The moving average of the weights is exported; batch norms are folded in, weights are stored as float16 with a
+Cast behind each (ONNX Runtime folds them when it loads the file). Two comparisons on random and on rendered
+pictures: the float32 graph within TOLERANCE of PyTorch, the stored file within TOLERANCE_STORED.
+With --clips the stored file is judged on labelled video, the figures of the model card.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from engines.face_params.data import texture
+from engines.face_params.evaluate import judge, load_clips
+from engines.face_params.network import CROP, DetectorNet, LandmarkNet
+from xpcam.frame import Floats, Pixels
+
+VERSION = "1.0"
+OPSET = 17
+TOLERANCE = {"landmarks": 0.02, "confidence": 1e-4, "score": 1e-4, "geometry": 1e-3}  # pixels, chances, cells
+TOLERANCE_STORED = {"landmarks": 0.5, "confidence": 0.01, "score": 0.01, "geometry": 0.05}
+
+
+class LandmarkGraph(nn.Module):
+    """uint8 (1, 256, 256, 3) -> landmarks (1, 478, 3) in crop pixels, confidence (1,)."""
+
+    outputs = ("landmarks", "confidence")
+    shape = (1, CROP, CROP, 3)
+    title = "face_params"
+    about = "roll-aligned face crop, BGR; 478 landmarks in crop pixels, z negative towards the camera"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = LandmarkNet(torch.zeros(478, 3))
+        self.network.backbone.freeze_early()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        landmarks, _, logit = self.network(image.permute(0, 3, 1, 2).float())
+        return landmarks, logit.sigmoid()
+
+
+class DetectorGraph(nn.Module):
+    """uint8 (1, 320, 320, 3) -> score (1, 1, 40, 40) in 0..1, geometry (1, 5, 40, 40)."""
+
+    outputs = ("score", "geometry")
+    shape = (1, 320, 320, 3)
+    title = "face_detector"
+    about = "picture letterboxed at the top left, BGR; per cell of 8 pixels score, offset x y, log side/32, sin cos roll"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = DetectorNet()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        score, geometry = self.network(image.permute(0, 3, 1, 2).float())
+        return score.sigmoid(), geometry
+
+
+GRAPHS = {"landmarks": LandmarkGraph, "detector": DetectorGraph}
+
+
+def stored_as_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph, every float initialiser of more than 64 numbers kept as float16 behind a Cast."""
+    casts, kept = [], []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size <= 64:
+            kept.append(tensor)
+            continue
+        name = tensor.name
+        kept.append(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    return model
+
+
+def to_onnx(graph: nn.Module, settings: dict[str, str], step: int) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        sample = torch.zeros(graph.shape, dtype=torch.uint8)
+        torch.onnx.export(
+            graph, (sample,), str(path), input_names=["image"], output_names=list(graph.outputs),
+            opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
+        model = onnx.load(path)
+    facts = {
+        "name": graph.title,
+        "version": VERSION,
+        "licence": "Apache-2.0",
+        "input": f"image: uint8 {graph.shape}, {graph.about}",
+        "training": json.dumps({"step": step, "seed": settings["seed"], "minutes": settings["minutes"]}),
+    }
+    helper.set_model_props(model, facts)
+    return model
+
+
+def session(model: onnx.ModelProto) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def pictures(side: int) -> list[Pixels]:
+    rng = np.random.default_rng(7)
+    noise = [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(2)]
+    return noise + [texture(rng, side) for _ in range(8)]
+
+
+def difference(graph: nn.Module, model: onnx.ModelProto) -> dict[str, float]:
+    """Largest absolute difference of each output between PyTorch and ONNX Runtime."""
+    run = session(model)
+    worst = dict.fromkeys(graph.outputs, 0.0)
+    for picture in pictures(graph.shape[1]):
+        with torch.no_grad():
+            wanted = graph(torch.from_numpy(picture[None]))
+        got = run.run(None, {"image": picture[None]})
+        for name, a, b in zip(graph.outputs, wanted, got, strict=True):
+            worst[name] = max(worst[name], float(np.abs(a.numpy() - b).max()))
+    return worst
+
+
+def check(graph: nn.Module, model: onnx.ModelProto, tolerance: dict[str, float], what: str) -> None:
+    worst = difference(graph, model)
+    print(f"{what}: largest difference from PyTorch " + ", ".join(f"{k} {v:.2g} (<= {tolerance[k]})" for k, v in worst.items()))
+    wrong = [name for name, value in worst.items() if not value <= tolerance[name]]
+    if wrong:
+        raise SystemExit(f"{what}: {', '.join(wrong)} differ from PyTorch by more than the tolerance; nothing was written")
+
+
+def judge_clips(model: onnx.ModelProto, file: Path) -> dict[str, float]:
+    run = session(model)
+
+    def predict(crops: Pixels) -> tuple[Floats, Floats]:
+        results = [run.run(None, {"image": crop[None]}) for crop in crops]
+        return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
+
+    return judge(predict, *load_clips(file))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", choices=tuple(GRAPHS), default="landmarks")
+    parser.add_argument("--checkpoint", type=Path, help="default: runs/<net>/checkpoint.pt")
+    parser.add_argument("--output", type=Path, help="default: beside this file")
+    parser.add_argument("--clips", type=Path, help=".npz of labelled clips to judge the landmarks on")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    saved = torch.load(options.checkpoint or Path("runs") / options.net / "checkpoint.pt", weights_only=True)
+    graph = GRAPHS[options.net]()
+    graph.network.load_state_dict(saved["average"])
+    graph.eval()
+    model = to_onnx(graph, saved["settings"], saved["step"])
+    check(graph, model, TOLERANCE, "float32 graph")
+    model = stored_as_half(model)
+    check(graph, model, TOLERANCE_STORED, "stored file")
+    onnx.checker.check_model(model)
+    output = options.output or Path(__file__).with_name(f"{graph.title}.onnx")
+    output.write_bytes(model.SerializeToString())
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, step {saved['step']}")
+    if options.clips and options.net == "landmarks":
+        for key, value in judge_clips(model, options.clips).items():
+            print(f"{key:22s} {value:.3f}")
+
+
+if __name__ == "__main__":
+    main()
