@@ -7,6 +7,7 @@
 # Wants Debian 12 (its 6.1 kernel) and the tools named below; ends with 77 and the reason where they lack.
 # Chromium and pyvirtualcam are checked too where they are installed.
 # XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
+# XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of check_v4l2.py).
 # XPCAM_DEVICE_CACHE: keeps the unpacked kernel and drivers (150 MB of packages, made once).
 set -euo pipefail
 
@@ -88,9 +89,9 @@ boot() {
         -display none -nodefaults -serial stdio -no-reboot \
         -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
         -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr guest=$here/guest.sh version=$version \
-cache=$cache project=$project python=$python" \
+cache=$cache project=$project python=$python checks=${XPCAM_DEVICE_CHECKS:-all}" \
         -fsdev "local,id=r,path=/,security_model=none,readonly=on,multidevs=remap" \
-        -device virtio-9p-pci,fsdev=r,mount_tag=root </dev/null | tr -d '\r' | tee "$log" || true
+        -device virtio-9p-pci,fsdev=r,mount_tag=root </dev/null | sed -u 's,\r,,g' | tee "$log" || true
     grep -q '^GUEST_RC=0$' "$log" # the machine's own exit status says nothing
 }
 

@@ -38,7 +38,7 @@ from xpcam.virtual_camera.v4l2_ioctl import (
 )
 
 MODPROBE = f'sudo modprobe v4l2loopback exclusive_caps=1 video_nr=10 card_label="{OUR_LABEL}"'
-_INSTALL = f"{MODPROBE} (Debian, Ubuntu: first sudo apt install v4l2loopback-dkms)"
+_INSTALL = f"{MODPROBE} (Debian, Ubuntu: first sudo apt install v4l2loopback-dkms linux-headers-$(uname -r))"
 _SIZE_REFUSALS = (errno.EBUSY, errno.EINVAL)
 
 log = logging.getLogger(__name__)
