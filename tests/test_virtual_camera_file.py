@@ -18,9 +18,9 @@ def plain(colour: tuple[int, int, int], size: tuple[int, int] = SIZE) -> Pixels:
     return np.full((size[1], size[0], 3), colour, np.uint8)
 
 
-def record(path: Path, frames: int, fps: float = 30, audio_from: Path | None = None) -> None:
-    """Frames of the colours in turn, offline when there is sound."""
-    output = open_output(str(path), size=SIZE, fps=fps, audio_from=audio_from)
+def record(path: Path, frames: int, fps: float = 30) -> None:
+    """Frames of the colours in turn."""
+    output = open_output(str(path), size=SIZE, fps=fps)
     for number in range(frames):
         output.write(output.convert(plain(COLOURS[number % len(COLOURS)])))
     output.close()
