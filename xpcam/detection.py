@@ -49,7 +49,7 @@ class FaceDetector:
         """Faces in a (H, W, 3) picture, best first.
 
         Args:
-            share: part of the detector's picture that the picture takes; less than 1 finds faces that fill it.
+            share: part of the detector's picture to use; less than 1 finds faces that fill the picture.
         """
         height, width = pixels.shape[:2]
         scale = SIDE * share / max(height, width)
@@ -60,7 +60,8 @@ class FaceDetector:
         result = self._engine.run({"image": self._canvas})
         found = decode(result["score"][0, 0], result["geometry"][0])
         return [
-            Detection((d.centre + 0.5) / np.float32(scale) - np.float32(0.5), d.side / scale, d.roll, d.score) for d in found
+            Detection((d.centre + 0.5) / np.float32(scale) - np.float32(0.5), d.side / scale, d.roll, d.score)
+            for d in found
         ]
 
 

@@ -11,7 +11,7 @@ from xpcam.frame import Floats, Pixels
 from xpcam.mesh_warp import sample
 
 OWN_OPEN = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
-FADE = (0.02, 0.05)  # on a closed-mouth target the interior comes in between these gaps
+FADE = (0.004, 0.02)  # on a closed-mouth target the interior comes in while the lips part this much
 EDGE = 0.9  # softness of the lips' inner edge, pixels
 DARK = np.array([18.0, 14.0, 30.0], np.float32)  # BGR of an unlit throat
 
@@ -26,6 +26,7 @@ class Mouth:
     """
 
     def __init__(self, picture: Pixels, lips: Floats, gap: float) -> None:
+        self._gap = gap
         self._open = gap > OWN_OPEN
         self._own = np.zeros(picture.shape[:2], np.float32)
         if self._open:
@@ -40,7 +41,7 @@ class Mouth:
         """How much of the interior to show, 0 to 1, when the lips are `gap` apart."""
         if self._open:
             return 1.0
-        share = float(np.clip((gap - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0))
+        share = float(np.clip((gap - self._gap - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0))
         return share * share * (3.0 - 2.0 * share)
 
     def fill(self, output: Pixels, part: Floats, sources: Floats, shown: float) -> None:

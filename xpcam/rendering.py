@@ -34,7 +34,9 @@ MARGIN = 64.0  # sampling coordinates are drawn with this much room around the p
 SKIN, MOUTH = 1.0, 0.5  # what the third drawn value says a pixel belongs to
 EYES = slice(FACE_POINTS, FACE_POINTS + len(RIGHT_EYE) + len(LEFT_EYE))
 LIPS = slice(EYES.stop, EYES.stop + len(INNER_LIPS))
-LID_RIMS = (0.16, 0.32)  # how much of the eye's height lashes and waterline take beyond the landmarks
+WATERLINE = 0.32  # how much of the eye's height the lower lid's bright rim takes beyond the landmarks
+LASHES = (0.03, 0.6)  # thickness in outer-eye distances and darkness of the line of shut lashes
+LASHES_FROM = 0.3  # they show from this far shut on
 RINGS = slice(LIPS.stop, None)
 
 
@@ -151,14 +153,20 @@ class Renderer:
         half = self._coarse.draw(np.asarray((points - 0.5) / 2, np.float32), self._values, depth)
         cv2.transform(half, self._to_map, dst=self._half_map)
         cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
+        regions = []
         for opening in self._openings:
             region, drawn = opening.draw(points, self._values, depth, self._region.size)
             if not region.empty:  # a face may look over the picture's edge
                 self._refine(region, drawn)
+            regions.append(region)
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
         moving = output[self._region.slices]
         sample(self._target.picture, self._map, out=moving)
+        for region_of, contour, lids in zip(regions, (RIGHT_EYE, LEFT_EYE), (RIGHT_LIDS, LEFT_LIDS), strict=False):
+            shut = self._shut(face, lids)
+            if shut > LASHES_FROM and not region_of.empty:
+                self._draw_lashes(moving, region_of, points[list(contour[:9])], shut, params.pose.scale)
         if shown > 0 and not region.empty:  # the mouth was drawn last
             self._mouth.fill(moving[region.slices], drawn[..., 2], self._map[region.slices], shown)
         return output
@@ -200,15 +208,22 @@ class Renderer:
         sources[EYES] = np.where(wider[:, None], self._still[EYES], behind[:eyes])
         sources[LIPS] += (behind[eyes:] - sources[LIPS]) * np.float32(shown)
         for lids in (RIGHT_LIDS, LEFT_LIDS):
-            self._draw_lids_shut(sources, face, np.array(lids))
+            upper, lower = np.array(lids).T  # a closing lower lid is taken from where its rim has ended
+            height = self._still[upper] - self._still[lower]
+            sources[lower] -= height * np.float32(WATERLINE * self._shut(face, lids))
         return sources
 
-    def _draw_lids_shut(self, sources: Floats, face: Floats, lids: NDArray[np.int64]) -> None:
-        """As lids close, take their edges from farther outside, where there is skin and no more white."""
-        upper, lower = lids[:, 0], lids[:, 1]
-        opened = (face[lower, 1] - face[upper, 1]).sum() / max(
-            (self._face[lower, 1] - self._face[upper, 1]).sum(), 1e-3
-        )
-        outward = (self._still[upper] - self._still[lower]) * np.float32(1.0 - min(max(opened, 0.0), 1.0))
-        sources[upper] += outward * np.float32(LID_RIMS[0])
-        sources[lower] -= outward * np.float32(LID_RIMS[1])
+    def _shut(self, face: Floats, lids: tuple[tuple[int, int], ...]) -> float:
+        """How far an eye is shut, 0 as in the target's picture to 1."""
+        own = max(face_model.gap(self._face, lids), 1e-3)
+        return 1.0 - min(1.0, face_model.gap(face, lids) / own)
+
+    def _draw_lashes(self, moving: Pixels, region: Region, lid: Floats, shut: float, scale: float) -> None:
+        """Darken the line where shut lids meet, as lashes do; `lid` is (N, 2) along the upper lid's edge."""
+        line = np.zeros(region.size[::-1], np.float32)
+        points = np.round((lid - region.corner) * 16).astype(np.int32)
+        thickness = max(1, round(LASHES[0] * scale))
+        cv2.polylines(line, [points], False, LASHES[1] * shut * shut, thickness, cv2.LINE_AA, 4)
+        line = np.asarray(cv2.GaussianBlur(line, (0, 0), 0.5 * thickness), np.float32)
+        view = moving[region.slices]
+        np.copyto(view, view * (1.0 - line[..., None]), casting="unsafe")

@@ -145,7 +145,7 @@ class Retargeter:
             upper, lower = pairs[:, 0], pairs[:, 1]
             share = np.clip((opened - LID_CLOSED) / (1.0 - LID_CLOSED), 0.0, LID_WIDEST)
             share = max(0.0, 1.0 + self._gains.eyes * (share - 1.0))
-            lift = 0.25 * (1.0 - min(share, 1.0))  # in a blink the lower lid rises a little
+            lift = 0.06 * (1.0 - min(share, 1.0))  # in a blink the lower lid rises a little
             gap = self._face[lower] - self._face[upper]
             face[lower] = self._face[lower] + (face[lower] - self._face[lower]) * 0.5 - gap * np.float32(lift)
             face[upper] = face[lower] - gap * np.float32(share - LID_OVERLAP * max(0.0, 1.0 - share))

@@ -1,7 +1,7 @@
-"""Steady what was tracked, without lag where it moves: the One Euro filter (Casiez, Roussel, Vogel, CHI 2012).
+"""Steady what was tracked, without lag where it moves: the One Euro filter (Casiez et al., CHI 2012).
 
-Head motion and expression are filtered apart: the pose as a rigid motion, the landmarks in the face's own frame,
-where lids and lips have a higher cut-off, so that a blink survives while skin keeps still.
+Head motion and expression are filtered apart: the pose as a rigid motion, the landmarks in the face's
+own frame, where lids and lips have a higher cut-off, so that a blink survives while skin keeps still.
 """
 
 import math
@@ -16,7 +16,7 @@ DERIVATIVE_CUTOFF = 3.0  # hertz
 LONGEST_GAP = 0.5  # seconds without a face after which the past no longer counts
 
 # (cut-off at rest in hertz, hertz per unit of speed); a unit is an outer-eye distance, or a radian.
-SKIN, BROWS = (2.0, 12.0), (2.5, 15.0)
+SKIN, BROWS = (1.5, 10.0), (2.0, 15.0)
 LIPS, LIDS = (3.5, 25.0), (3.5, 25.0)
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 

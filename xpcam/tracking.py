@@ -123,12 +123,15 @@ class FaceTracker:
     def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> tuple[Floats, float]:
         """Landmarks (478, 3) in the picture and confidence, from a crop about one place."""
         matrix = crop_matrix(centre, max(side, 1.0), roll)
-        if CROP / side < 0.9:  # linear sampling would skip pixels of a large face: cut twice as large, then shrink
+        if side > 1.1 * CROP:  # linear sampling would skip pixels of a large face: cut double, then shrink
             double = matrix * 2 + np.array([[0, 0, 0.5], [0, 0, 0.5]], np.float32)
-            large = cv2.warpAffine(pixels, double, (2 * CROP, 2 * CROP), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+            large = cv2.warpAffine(
+                pixels, double, (2 * CROP, 2 * CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             cv2.resize(large, (CROP, CROP), self._crop[0], interpolation=cv2.INTER_AREA)
         else:
-            cv2.warpAffine(pixels, matrix, (CROP, CROP), self._crop[0], cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+            flags = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+            cv2.warpAffine(pixels, matrix, (CROP, CROP), self._crop[0], **flags)
         result = self._engine.run({"image": self._crop})
         return transform(result["landmarks"][0], invert(matrix)), float(result["confidence"][0])
 
