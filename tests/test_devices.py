@@ -122,6 +122,11 @@ def test_a_device_that_refuses_the_question_is_listed_with_the_reason(machine: M
     assert "ioctl" in device.problem
 
 
+def test_a_big_endian_format_is_named_as_v4l2_does(machine: Machine) -> None:
+    machine.plug("video0", "a", formats={1: [b"Y16 ", b"Y16\xa0"]})
+    assert [d.formats for d in machine.list()] == [("Y16", "Y16-BE")]
+
+
 def test_holders_are_found_through_proc(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     for pid, name, target in (("31", "zoom", path), ("7", "obs", path), ("9", "bash", tmp_path / "tty")):

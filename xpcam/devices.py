@@ -141,8 +141,13 @@ def _enumerate_formats(descriptor: int, capabilities: int, ioctl: Ioctl) -> tupl
                     raise
                 break  # EINVAL ends the list
             code: int = _FORMAT.unpack(buffer)[4]
-            found[code.to_bytes(4, "little").decode("ascii", "replace").rstrip("\0 ")] = None
+            found[_four_characters(code)] = None
     return tuple(found)
+
+
+def _four_characters(code: int) -> str:
+    name = (code & 0x7FFFFFFF).to_bytes(4, "little").decode("ascii", "replace").rstrip("\0 ")
+    return f"{name}-BE" if code >> 31 else name  # the top bit marks the big-endian variant
 
 
 def _kernel_ioctl(descriptor: int, request: int, buffer: bytearray) -> None:

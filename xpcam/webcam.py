@@ -32,6 +32,8 @@ MakeBackend = Callable[[str], Backend]
 
 def video_capture(path: str) -> Backend:
     """OpenCV's capture of a device path (Linux) or index (elsewhere)."""
+    # Its warnings tell on several lines what our own message tells in one.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     if sys.platform == "linux":
         return cv2.VideoCapture(path, cv2.CAP_V4L2)
     return cv2.VideoCapture(int(path))

@@ -7,4 +7,5 @@ busybox ifconfig lo 127.0.0.1 up
 modprobe -d "$cache/root" videobuf2-v4l2
 modprobe -d "$cache/root" vivid n_devs=1 node_types=0x1 # the physical webcam: /dev/video0
 insmod "$cache/driver-$version/v4l2loopback.ko" 'card_label="Xpression Cam"' exclusive_caps=1 video_nr=10
+[ "$checks" != camera ] || exec "$python" "$project/tests/device/check_camera.py"
 exec "$python" "$project/tests/device/check_v4l2.py" "$version" "$checks"

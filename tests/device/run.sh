@@ -7,7 +7,8 @@
 # Wants Debian 12 (its 6.1 kernel) and the tools named below; ends with 77 and the reason where they lack.
 # Chromium and pyvirtualcam are checked too where they are installed.
 # XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
-# XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of check_v4l2.py).
+# XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of check_v4l2.py);
+#   "camera" runs check_camera.py, the webcams, instead.
 # XPCAM_DEVICE_CACHE: keeps the unpacked kernel and drivers (150 MB of packages, made once).
 set -euo pipefail
 
