@@ -62,6 +62,8 @@ def judged(video: Path, task: Path) -> Floats:
 
 def carried(person: Floats, output: Floats) -> dict[str, float]:
     """Correlation and spread of each measure from the person to the output."""
+    if len(person) != len(output):
+        raise ValueError(f"the driver has {len(person)} frames, the output {len(output)}")
     seen = np.isfinite(person[:, 0, 0]) & np.isfinite(output[:, 0, 0])
     result = {"found": float(np.isfinite(output[:, 0, 0]).mean())}
     for name, a, b in zip(MEASURES, expression(person[seen]), expression(output[seen]), strict=True):

@@ -130,6 +130,7 @@ def main() -> None:
 def _progress(title: str) -> Iterator[ShowProgress]:
     """A bar on standard error; the caller tells how many frames are done, and of how many if known."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -25,7 +25,7 @@ class ContactSheet:
     and the stride doubles. So memory stays bounded and most frames cost nothing.
     """
 
-    def __init__(self, height: int = 240) -> None:
+    def __init__(self, height: int = 180) -> None:
         """`height` of each picture, pixels."""
         self._height = height
         self._kept: list[Pixels] = []

@@ -11,8 +11,11 @@ from pathlib import Path
 from xpcam import target
 from xpcam.camera import Camera, VideoFile, open_camera, read_video
 from xpcam.contact_sheet import ContactSheet
+from xpcam.crops import CROP
+from xpcam.detection import SIDE, STRIDE
+from xpcam.face_model import LANDMARKS
 from xpcam.frame import FaceParams, Pixels
-from xpcam.inference import Engine
+from xpcam.inference import Contract, Engine, Tensor
 from xpcam.neutral import FIRST_SECONDS
 from xpcam.pacing import Slots
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
@@ -27,6 +30,17 @@ log = logging.getLogger(__name__)
 
 GONE_AFTER = 0.5  # seconds without a camera frame after which the target idles
 LOOK_AHEAD = 30.0  # seconds of a driver video in which a first face is looked for
+FACE_PARAMS = Contract(
+    {"image": Tensor("uint8", (1, CROP, CROP, 3))},
+    {"landmarks": Tensor("float32", (1, LANDMARKS, 3)), "confidence": Tensor("float32", (1,))},
+)
+FACE_DETECTOR = Contract(
+    {"image": Tensor("uint8", (1, SIDE, SIDE, 3))},
+    {
+        "score": Tensor("float32", (1, 1, SIDE // STRIDE, SIDE // STRIDE)),
+        "geometry": Tensor("float32", (1, 5, SIDE // STRIDE, SIDE // STRIDE)),
+    },
+)
 Progress = Callable[[int, int | None], None]
 """Told how many frames are done, and of how many where that is known."""
 
@@ -34,10 +48,13 @@ Progress = Callable[[int, int | None], None]
 @contextmanager
 def open_tracker(settings: Settings) -> Iterator[FaceTracker]:
     """The face tracker with its engines loaded and warm."""
-    device, threads = settings.device, settings.threads
+
+    def load(name: str, contract: Contract) -> Engine:
+        return Engine(shipped(name), device=settings.device, threads=settings.threads, contract=contract)
+
     with (
-        Engine(shipped("face_params.onnx"), device=device, threads=threads) as landmarks,
-        Engine(shipped("face_detector.onnx"), device=device, threads=threads) as detector,
+        load("face_params.onnx", FACE_PARAMS) as landmarks,
+        load("face_detector.onnx", FACE_DETECTOR) as detector,
     ):
         yield FaceTracker(landmarks, detector, smooth=settings.smoothing)
 
