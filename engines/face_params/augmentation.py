@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from xpcam.frame import Pixels
+from engines.face_params.arrays import Pixels
 
 Random = np.random.Generator
 
@@ -43,9 +43,13 @@ def occlude(rng: Random, picture: Pixels) -> None:
         angle = float(rng.uniform(0, 180))
         if rng.random() < 0.6:
             axes = (int(size[0]), int(size[1]))
-            cv2.ellipse(picture, (int(at[0]), int(at[1])), axes, angle, 0, 360, colour.tolist(), -1, cv2.LINE_AA)
+            cv2.ellipse(
+                picture, (int(at[0]), int(at[1])), axes, angle, 0, 360, colour.tolist(), -1, cv2.LINE_AA
+            )
         else:
-            box = cv2.boxPoints(((float(at[0]), float(at[1])), (float(size[0] * 3), float(size[1] * 0.5)), angle))
+            box = cv2.boxPoints(
+                ((float(at[0]), float(at[1])), (float(size[0] * 3), float(size[1] * 0.5)), angle)
+            )
             cv2.fillPoly(picture, [box.astype(np.int32)], colour.tolist(), cv2.LINE_AA)
 
 
@@ -86,12 +90,12 @@ def through_camera(rng: Random, picture: Pixels) -> Pixels:
     if rng.random() < 0.5:
         noise = np.empty(picture.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(1 << 30)))
-        cv2.randn(noise, 0, float(rng.uniform(1, 12)))
+        cv2.randn(noise, np.zeros(3), np.full(3, rng.uniform(1, 12)))  # a plain number would mean blue only
         picture = cv2.add(picture, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.6:
         quality = int(rng.uniform(20, 90))
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     if picture.shape[0] != height:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     return picture

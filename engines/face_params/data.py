@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from engines.face_params import augmentation, warping
+from engines.face_params import augmentation, mouth_painting, warping
+from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
-from xpcam.frame import Floats, Pixels
 from xpcam.crops import CROP, crop_matrix, face_square
 
 Random = np.random.Generator
@@ -26,12 +26,16 @@ DUPLICATE = 0.985  # correlation of two small grey face crops that are the same 
 
 @dataclass(frozen=True, slots=True)
 class Portraits:
-    """Pictures with (N, 478, 3) landmarks in their pixels, (N, 51) ARKit weights, sampling weights (N,)."""
+    """Pictures with (N, 478, 3) landmarks in their pixels, (N, 51) ARKit weights, sampling weights (N,).
+
+    `people` (N,) names the person where several pictures show the same one, else it is empty.
+    """
 
     pictures: list[Pixels]
     landmarks: Floats
     scores: Floats
     weights: Floats
+    people: Floats
 
 
 def is_test(file: str, origin: str) -> bool:
@@ -43,7 +47,9 @@ def is_test(file: str, origin: str) -> bool:
 
 def thumbnail(picture: Pixels, landmarks: Floats) -> Floats:
     crop = cv2.warpAffine(picture, crop_matrix(*face_square(landmarks)), (CROP, CROP))
-    small = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), (20, 20), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), (20, 20), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     small = small.ravel() - small.mean()
     return small / max(float(np.linalg.norm(small)), 1e-6)
 
@@ -54,18 +60,19 @@ def load(folder: Path) -> tuple[Portraits, Portraits]:
     files, origins = [str(f) for f in labels["files"]], [str(o) for o in labels["origin"]]
     landmarks = labels["landmarks"].astype(np.float32) * np.float32(labels["landmarks_scale"])
     scores = labels["blendshapes"][:, 1:].astype(np.float32)
-    pictures = [cv2.imread(str(folder / "faces" / name), cv2.IMREAD_COLOR) for name in files]
+    pictures = [np.asarray(cv2.imread(str(folder / "faces" / name), cv2.IMREAD_COLOR)) for name in files]
     small = np.stack([thumbnail(p, points) for p, points in zip(pictures, landmarks, strict=True)])
     test = np.array([is_test(f, o) for f, o in zip(files, origins, strict=True)])
     twin = (small @ small[test].T).max(axis=1) > DUPLICATE
-    people = np.array([f.startswith("opencells") for f in files])
+    names = [o[:4] if f.startswith("opencells") else "" for f, o in zip(files, origins, strict=True)]
+    people = np.array(names)
     jaw = scores[:, warping.JAW_OPEN].max(axis=1)
-    weights = 1.0 + 2.0 * people + 1.5 * (jaw > 0.15)
+    weights = 1.0 + 2.0 * (people != "") + 1.5 * (jaw > 0.15)
 
     def part(rows: np.ndarray) -> Portraits:
         index = np.flatnonzero(rows)
         chosen = weights[index] / weights[index].sum()
-        return Portraits([pictures[i] for i in index], landmarks[index], scores[index], chosen.astype(np.float32))
+        return Portraits([pictures[i] for i in index], landmarks[index], scores[index], chosen, people[index])
 
     return part(~test & ~twin), part(test)
 
@@ -73,13 +80,15 @@ def load(folder: Path) -> tuple[Portraits, Portraits]:
 def mean_crop_shape(portraits: Portraits) -> Floats:
     """(478, 3) mean landmarks in crop pixels, the crop cut as at run time."""
     rows = [to_crop(points, crop_matrix(*face_square(points))) for points in portraits.landmarks]
-    return np.mean(rows, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(rows, axis=0, dtype=np.float32))
 
 
 def to_crop(landmarks: Floats, matrix: Floats) -> Floats:
     """(478, 3) landmarks of a picture through a (2, 3) map; depth takes the map's scale."""
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    return np.concatenate([landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2], landmarks[:, 2:] * scale], 1).astype(np.float32)
+    return np.concatenate(
+        [landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2], landmarks[:, 2:] * scale], 1
+    ).astype(np.float32)
 
 
 def about_centre(linear: np.ndarray) -> np.ndarray:
@@ -94,7 +103,7 @@ def random_crop(rng: Random, landmarks: Floats, mirror: bool) -> Floats:
     """(2, 3) map to a crop such as a tracker cuts: a little off in place, size and roll, at times squashed."""
     centre, side, roll = face_square(landmarks)
     wide = 3.0 if rng.random() < 0.2 else 1.0
-    centre = centre + np.clip(rng.normal(0, 0.025 * wide, 2), -0.12, 0.12) * side
+    centre[:] += np.clip(rng.normal(0, 0.025 * wide, 2), -0.12, 0.12) * side
     side = side * float(np.exp(np.clip(rng.normal(0, 0.04 * wide), -0.25, 0.25)))
     roll = roll + float(np.radians(np.clip(rng.normal(0, 4 * wide), -25, 25)))
     full = np.eye(3)
@@ -108,18 +117,26 @@ def random_crop(rng: Random, landmarks: Floats, mirror: bool) -> Floats:
 class CropMaker:
     """Makes one training sample after another from portraits."""
 
-    def __init__(self, portraits: Portraits, seed: int, warped: float = 0.78, negatives: float = 0.07) -> None:
+    def __init__(
+        self, portraits: Portraits, seed: int, warped: float = 0.78, negatives: float = 0.07
+    ) -> None:
         self._data, self._rng = portraits, np.random.default_rng(seed)
         self._warper = warping.Warper()
         self._warped, self._negatives = warped, negatives
         self._mirror = fm.face_mesh().mirror
 
-    def sample(self) -> tuple[Pixels, Floats, bool]:
+    def twins(self) -> list[tuple[Pixels, Floats, bool]]:
+        """Two samples of one portrait, their expressions, poses and cameras drawn apart."""
+        index = int(self._rng.choice(len(self._data.pictures), p=self._data.weights))
+        return [self.sample(index), self.sample(index)]
+
+    def sample(self, index: int | None = None) -> tuple[Pixels, Floats, bool]:
         """(256, 256, 3) crop, (478, 3) landmarks in its pixels, whether there is a face (else zeros)."""
         rng = self._rng
         if rng.random() < self._negatives:
             return self.negative(), np.zeros((fm.LANDMARKS, 3), np.float32), False
-        index = int(rng.choice(len(self._data.pictures), p=self._data.weights))
+        if index is None:
+            index = int(rng.choice(len(self._data.pictures), p=self._data.weights))
         crop, landmarks = self.face(index, rng.random() < self._warped)
         eyes = landmarks[[[33, 133], [362, 263]], :2].mean(axis=1)
         if rng.random() < 0.06:
@@ -140,7 +157,7 @@ class CropMaker:
             landmarks, opened = to_crop(warp.after, matrix), _mouth_opened(rng, warp)
             if opened:
                 light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
-                warping.mouth_inside(rng, crop, landmarks[list(fm.INNER_LIPS), :2], light)
+                mouth_painting.mouth_inside(rng, crop, landmarks[list(fm.INNER_LIPS), :2], light)
         else:
             matrix = random_crop(rng, landmarks, mirror)
             crop = cv2.warpAffine(picture, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=border)
@@ -157,14 +174,16 @@ class CropMaker:
         if kind < 0.55:  # beside the face, or the face far too large or small
             if rng.random() < 0.7:
                 angle = rng.uniform(0, 2 * np.pi)
-                centre = centre + np.array((np.cos(angle), np.sin(angle))) * side * rng.uniform(0.75, 1.6)
+                centre[:] += np.array((np.cos(angle), np.sin(angle))) * side * rng.uniform(0.75, 1.6)
                 side *= float(rng.uniform(0.4, 1.1))
             else:
                 side *= float(rng.uniform(2.6, 4.0) if rng.random() < 0.5 else rng.uniform(0.15, 0.38))
             matrix = crop_matrix(centre.astype(np.float32), side, roll + float(rng.normal(0, 0.4)))
             crop = cv2.warpAffine(picture, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
         else:
-            crop = cv2.warpAffine(picture, crop_matrix(centre, side, roll), (CROP, CROP), borderMode=cv2.BORDER_REFLECT)
+            crop = cv2.warpAffine(
+                picture, crop_matrix(centre, side, roll), (CROP, CROP), borderMode=cv2.BORDER_REFLECT
+            )
             crop = shuffled(rng, crop) if kind < 0.75 else texture(rng, CROP)
         return augmentation.webcam(rng, crop)
 
@@ -194,11 +213,13 @@ def shuffled(rng: Random, crop: Pixels) -> Pixels:
 
 def texture(rng: Random, side: int) -> Pixels:
     """Noise of many scales, gradients, stripes, boxes, circles, text: a face-free picture."""
-    picture = np.zeros((side, side, 3), np.float32)
+    picture: Pixels = np.zeros((side, side, 3), np.float32)
     for _ in range(rng.integers(1, 5)):
         cells = int(2 ** rng.uniform(1, 6))
-        noise = rng.random((cells, cells, 3 if rng.random() < 0.6 else 1)).astype(np.float32)
-        noise = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST)
+        noise: Floats = rng.random((cells, cells, 3 if rng.random() < 0.6 else 1)).astype(np.float32)
+        noise = cv2.resize(
+            noise, (side, side), interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
+        )
         picture += noise.reshape(side, side, -1) * rng.uniform(0.2, 1)
     picture = np.clip(picture / max(float(picture.max()), 0.1) * 255, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(0, 25)):
@@ -208,7 +229,16 @@ def texture(rng: Random, side: int) -> Pixels:
         if kind == 0:
             cv2.rectangle(picture, (x, y), (x + size, y + int(size * rng.uniform(0.2, 3))), colour, thick)
         elif kind == 1:
-            cv2.ellipse(picture, (x, y), (size, int(size * rng.uniform(0.3, 1.5))), float(rng.uniform(0, 180)), 0, 360, colour, thick)
+            cv2.ellipse(
+                picture,
+                (x, y),
+                (size, int(size * rng.uniform(0.3, 1.5))),
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                thick,
+            )
         elif kind == 2:
             cv2.line(picture, (x, y), rng.integers(0, side, 2).tolist(), colour, int(rng.integers(1, 8)))
         elif kind == 3:
@@ -222,7 +252,10 @@ def texture(rng: Random, side: int) -> Pixels:
 
 
 class CropStream(IterableDataset):
-    """Batches without end: images (B, 256, 256, 3) uint8, landmarks (B, 478, 3), face (B,) float."""
+    """Batches without end: images (B, 256, 256, 3) uint8, landmarks (B, 478, 3), face (B,) float.
+
+    Samples 2k and 2k + 1 show the same portrait.
+    """
 
     def __init__(self, portraits: Portraits, batch: int, seed: int) -> None:
         super().__init__()
@@ -237,7 +270,8 @@ class CropStream(IterableDataset):
         worker = get_worker_info()
         maker = CropMaker(self._portraits, self._seed * 1000 + (worker.id if worker else 0))
         while True:
-            images, landmarks, faces = zip(*(maker.sample() for _ in range(self._batch)), strict=True)
+            samples = [sample for _ in range(self._batch // 2) for sample in maker.twins()]
+            images, landmarks, faces = zip(*samples, strict=True)
             yield (
                 torch.from_numpy(np.stack(images)),
                 torch.from_numpy(np.stack(landmarks)),

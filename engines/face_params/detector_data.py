@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from torch.utils.data import IterableDataset, get_worker_info
 
 from engines.face_params import augmentation, data
+from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.network import DetectorNet
-from xpcam.frame import Floats, Pixels
+from xpcam import face_model as fm
 from xpcam.crops import crop_matrix, face_square
 
 Random = np.random.Generator
@@ -32,13 +33,15 @@ def destroyed(rng: Random, picture: Pixels, landmarks: Floats) -> Pixels:
         patch = data.texture(rng, 64)
     elif kind < 0.7:  # the face itself, tiles shuffled
         matrix = crop_matrix(centre, side * 0.75, roll)
-        patch = data.shuffled(rng, cv2.warpAffine(picture, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE))
+        patch = data.shuffled(
+            rng, cv2.warpAffine(picture, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE)
+        )
     else:  # its mean colours
         matrix = crop_matrix(centre, side * 0.75, roll)
         patch = cv2.resize(cv2.warpAffine(picture, matrix, (256, 256)), (3, 3), interpolation=cv2.INTER_AREA)
     size = int(side * 1.25)
     patch = cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR)
-    mask = np.zeros((size, size), np.float32)
+    mask: Floats = np.zeros((size, size), np.float32)
     cv2.ellipse(mask, (size // 2, size // 2), (int(size * 0.44), int(size * 0.47)), 0, 0, 360, 1.0, -1)
     mask = cv2.GaussianBlur(mask, (0, 0), size * 0.02 + 0.5)
     low = np.round(centre - size / 2).astype(int)
@@ -47,7 +50,9 @@ def destroyed(rng: Random, picture: Pixels, landmarks: Floats) -> Pixels:
         return result
     inner = slice(a[1] - low[1], b[1] - low[1]), slice(a[0] - low[0], b[0] - low[0])
     region = result[a[1] : b[1], a[0] : b[0]]
-    region[:] = (region + (patch[inner].astype(np.float32) - region) * mask[inner][..., None]).astype(np.uint8)
+    region[:] = (region + (patch[inner].astype(np.float32) - region) * mask[inner][..., None]).astype(
+        np.uint8
+    )
     return result
 
 
@@ -98,7 +103,7 @@ class SceneMaker:
         scene[:] = (scene + (placed.astype(np.float32) - scene) * mask[..., None]).astype(np.uint8)
         return np.array([*at, size, roll + turn], np.float32)
 
-    mirror = data.fm.face_mesh().mirror
+    mirror = fm.face_mesh().mirror
 
     def mask(self, picture: Pixels, matrix: np.ndarray, at: np.ndarray, size: float) -> Floats:
         """Where the portrait covers the scene: its whole rectangle, or head and shoulders cut out softly."""
@@ -138,7 +143,8 @@ class SceneMaker:
             scene = augmentation.blur(rng, scene)
         if rng.random() < 0.5:
             quality = int(rng.uniform(30, 95))
-            scene = cv2.imdecode(cv2.imencode(".jpg", scene, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+            encoded = cv2.imencode(".jpg", scene, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            scene = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
         return scene, np.stack(faces) if faces else np.zeros((0, 4), np.float32)
 
 
@@ -151,9 +157,13 @@ def targets(faces: Floats) -> tuple[Floats, Floats]:
         across, along = (x + 0.5) / STRIDE - 0.5 - columns, (y + 0.5) / STRIDE - 0.5 - rows
         reach = max(0.7, side / STRIDE * 0.1)
         bump = np.exp(-(across**2 + along**2) / (2 * reach**2))
-        bump[int(np.clip((y + 0.5) / STRIDE, 0, CELLS - 1)), int(np.clip((x + 0.5) / STRIDE, 0, CELLS - 1))] = 1.0
+        bump[
+            int(np.clip((y + 0.5) / STRIDE, 0, CELLS - 1)), int(np.clip((x + 0.5) / STRIDE, 0, CELLS - 1))
+        ] = 1.0
         nearest = bump > score
-        constant = np.broadcast_to(np.array([np.log(side / 32), np.sin(roll), np.cos(roll)])[:, None, None], (3, CELLS, CELLS))
+        constant = np.broadcast_to(
+            np.array([np.log(side / 32), np.sin(roll), np.cos(roll)])[:, None, None], (3, CELLS, CELLS)
+        )
         values = np.concatenate([np.stack([across, along]), constant])
         geometry[:, nearest] = values[:, nearest]
         score = np.maximum(score, bump)
@@ -229,7 +239,10 @@ class DetectorTask:
             right += sum(bool((h & s).any()) for h, s in zip(hit, sized, strict=True))
             faces += len(truth)
             wrong += int((~np.any(hit, axis=0)).sum()) if hit else len(found)
-        cv2.imwrite(str(out / "scenes.png"), np.vstack([np.hstack(list(self.pictures[i : i + 8])) for i in (0, 8, 16)]))
+        cv2.imwrite(
+            str(out / "scenes.png"),
+            np.vstack([np.hstack(list(self.pictures[i : i + 8])) for i in (0, 8, 16)]),
+        )
         return {"recall": right / faces, "false_per_scene": wrong / len(self.faces)}
 
 

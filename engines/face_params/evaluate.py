@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
-from xpcam.frame import Floats, Pixels
 from xpcam.crops import CROP, crop_matrix, face_square, invert
 
 MEASURES = ("lip_opening", "lip_width", "eye_opening", "brow_height")
@@ -32,7 +32,12 @@ def expression(landmarks: Floats) -> Floats:
     down = np.stack([-across[:, 1], across[:, 0]], axis=1)
     middle = corners.mean(axis=1)
     brows = points[:, [105, 334]].mean(axis=1)
-    rows = [apart(13, 14), apart(61, 291), (apart(159, 145) + apart(386, 374)) / 2, ((middle - brows) * down).sum(1)]
+    rows = [
+        apart(13, 14),
+        apart(61, 291),
+        (apart(159, 145) + apart(386, 374)) / 2,
+        ((middle - brows) * down).sum(1),
+    ]
     return np.stack(rows) / span
 
 
@@ -57,7 +62,9 @@ def track_clips(predict: Predict, clips: list[Pixels], starts: list[Floats], eve
     tracks: list[list[Floats]] = [[] for _ in clips]
     for t in range(0, min(len(c) for c in clips), every):
         matrices = [crop_matrix(*face_square(points)) for points in last]
-        crops = np.stack([cv2.warpAffine(c[t], m, (CROP, CROP)) for c, m in zip(clips, matrices, strict=True)])
+        crops = np.stack(
+            [cv2.warpAffine(c[t], m, (CROP, CROP)) for c, m in zip(clips, matrices, strict=True)]
+        )
         landmarks, _ = predict(crops)
         for i, matrix in enumerate(matrices):
             back = invert(matrix)

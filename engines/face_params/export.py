@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,10 +21,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.data import texture
 from engines.face_params.evaluate import judge, load_clips
 from engines.face_params.network import CROP, DetectorNet, LandmarkNet
-from xpcam.frame import Floats, Pixels
 
 VERSION = "1.0"
 OPSET = 17
@@ -66,7 +67,7 @@ class DetectorGraph(nn.Module):
         return score.sigmoid(), geometry
 
 
-GRAPHS = {"landmarks": LandmarkGraph, "detector": DetectorGraph}
+GRAPHS: dict[str, Any] = {"landmarks": LandmarkGraph, "detector": DetectorGraph}
 
 
 def stored_as_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -134,10 +135,15 @@ def difference(graph: nn.Module, model: onnx.ModelProto) -> dict[str, float]:
 
 def check(graph: nn.Module, model: onnx.ModelProto, tolerance: dict[str, float], what: str) -> None:
     worst = difference(graph, model)
-    print(f"{what}: largest difference from PyTorch " + ", ".join(f"{k} {v:.2g} (<= {tolerance[k]})" for k, v in worst.items()))
+    print(
+        f"{what}: largest difference from PyTorch "
+        + ", ".join(f"{k} {v:.2g} (<= {tolerance[k]})" for k, v in worst.items())
+    )
     wrong = [name for name, value in worst.items() if not value <= tolerance[name]]
     if wrong:
-        raise SystemExit(f"{what}: {', '.join(wrong)} differ from PyTorch by more than the tolerance; nothing was written")
+        raise SystemExit(
+            f"{what}: {', '.join(wrong)} differ from PyTorch by more than the tolerance; nothing was written"
+        )
 
 
 def judge_clips(model: onnx.ModelProto, file: Path) -> dict[str, float]:
@@ -151,7 +157,9 @@ def judge_clips(model: onnx.ModelProto, file: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--net", choices=tuple(GRAPHS), default="landmarks")
     parser.add_argument("--checkpoint", type=Path, help="default: runs/<net>/checkpoint.pt")
     parser.add_argument("--output", type=Path, help="default: beside this file")

@@ -9,19 +9,53 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.face_params.arrays import Floats
 from xpcam import face_model as fm
-from xpcam.frame import Floats
 
-LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (0, 17), (37, 84), (267, 314))
-LIP_SHAPE = ((61, 291), (78, 308), (61, 2), (291, 2), (0, 2), (17, 2), (13, 2), (14, 2), (152, 2), (17, 152), (40, 91), (270, 321))
-LIDS = (*fm.RIGHT_LIDS[1:6], *fm.LEFT_LIDS[1:6], (159, 33), (159, 133), (145, 33), (386, 263), (386, 362), (374, 263))
+LIPS = (
+    (13, 14),
+    (82, 87),
+    (312, 317),
+    (81, 178),
+    (311, 402),
+    (80, 88),
+    (310, 318),
+    (0, 17),
+    (37, 84),
+    (267, 314),
+)
+LIP_SHAPE = (
+    (61, 291),
+    (78, 308),
+    (61, 2),
+    (291, 2),
+    (0, 2),
+    (17, 2),
+    (13, 2),
+    (14, 2),
+    (152, 2),
+    (17, 152),
+    (40, 91),
+    (270, 321),
+)
+LIDS = (
+    *fm.RIGHT_LIDS[1:6],
+    *fm.LEFT_LIDS[1:6],
+    (159, 33),
+    (159, 133),
+    (145, 33),
+    (386, 263),
+    (386, 362),
+    (374, 263),
+)
 BROWS = (
     (70, 33), (63, 33), (105, 33), (105, 133), (66, 133), (107, 133), (52, 159), (65, 159),
     (300, 263), (293, 263), (334, 263), (334, 362), (296, 362), (336, 362), (282, 386), (295, 386),
     (107, 336), (107, 168), (336, 168),
 )  # fmt: skip
+SPREADS = (0.015, 0.045)  # least and greatest that is used
 PAIRS = (*LIPS, *LIP_SHAPE, *LIDS, *BROWS)
-PAIR_WEIGHT = (*(1.0 for _ in LIPS), *(0.8 for _ in LIP_SHAPE), *(1.0 for _ in LIDS), *(1.0 for _ in BROWS))
+PAIR_WEIGHT = (*(1.0 for _ in LIPS), *(1.5 for _ in LIP_SHAPE), *(1.0 for _ in LIDS), *(1.0 for _ in BROWS))
 
 
 def eye_span(landmarks: Tensor) -> Tensor:
@@ -30,11 +64,17 @@ def eye_span(landmarks: Tensor) -> Tensor:
     return (corners[:, 1] - corners[:, 0]).norm(dim=1).clamp(min=1.0)
 
 
-def pair_spreads(landmarks: Floats) -> Floats:
-    """(P,) standard deviation over the data of each pair's distance in eye spans; landmarks (N, 478, 3)."""
+def pair_spreads(landmarks: Floats, people: Floats) -> Floats:
+    """(P,) by how much each pair's distance changes in speech, in eye spans.
+
+    Half the standard deviation within the people shown more than once, whose expressions are strong. Over all
+    people it would mostly be how faces differ, not how a face moves.
+    """
     span = np.linalg.norm(landmarks[:, 263] - landmarks[:, 33], axis=1)
     first, second = (landmarks[:, [pair[i] for pair in PAIRS], :2] for i in (0, 1))
-    return (np.linalg.norm(first - second, axis=2) / span[:, None]).std(axis=0).astype(np.float32)
+    distances = np.linalg.norm(first - second, axis=2) / span[:, None]
+    variances = [distances[people == person].var(axis=0) for person in np.unique(people[people != ""])]
+    return np.asarray(np.clip(0.5 * np.sqrt(np.mean(variances, axis=0)), *SPREADS), np.float32)
 
 
 def point_weights() -> Tensor:
@@ -64,12 +104,31 @@ class LandmarkLoss(nn.Module):
         error = (landmarks - truth)[..., :2] / span[:, None, None]
         error = error[:, self.pairs[:, 0]] - error[:, self.pairs[:, 1]]  # (B, P, 2)
         units = error / self.spreads[:, None]
-        return (F.smooth_l1_loss(units, torch.zeros_like(units), beta=0.15, reduction="none").sum(-1) * self.pair_weight).mean(1)
+        return (
+            F.smooth_l1_loss(units, torch.zeros_like(units), beta=0.15, reduction="none").sum(-1)
+            * self.pair_weight
+        ).mean(1)
+
+    def lengths(self, landmarks: Tensor) -> Tensor:
+        """(B, P) distances of the pairs in eye spans, each side by its own, as an expression is measured."""
+        points = landmarks[..., :2]
+        apart = (points[:, self.pairs[:, 0]] - points[:, self.pairs[:, 1]]).square().sum(-1) + 0.04
+        return apart.sqrt() / eye_span(landmarks)[:, None]
+
+    def change(self, landmarks: Tensor, truth: Tensor, face: Tensor) -> Tensor:
+        """How the distances differ between two pictures of one person: who it is cancels, how it moves stays."""
+        error = (self.lengths(landmarks) - self.lengths(truth)) / self.spreads
+        error = error[0::2] - error[1::2]
+        both = face[0::2] * face[1::2]
+        loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.15, reduction="none")
+        return ((loss * self.pair_weight).mean(1) * both).sum() / both.sum().clamp(min=1.0)
 
     def rough(self, coarse: Tensor, truth: Tensor, span: Tensor) -> Tensor:
-        return 10 * self.place(coarse, truth, span) + self.differ(coarse, truth, span)
+        return 10 * self.place(coarse, truth, span) + 0.5 * self.differ(coarse, truth, span)
 
-    def forward(self, output: tuple[Tensor, Tensor, Tensor], truth: Tensor, face: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, output: tuple[Tensor, Tensor, Tensor], truth: Tensor, face: Tensor
+    ) -> dict[str, Tensor]:
         final, coarse, logit = output
         span = eye_span(truth)
         count = face.sum().clamp(min=1.0)
@@ -77,7 +136,8 @@ class LandmarkLoss(nn.Module):
         looked = face[:read].sum().clamp(min=1.0)
         parts = {
             "place": 20 * (self.place(final, truth, span) * face).sum() / count,
-            "pairs": 2 * (self.differ(final, truth, span) * face).sum() / count,
+            "pairs": (self.differ(final, truth, span) * face).sum() / count,
+            "change": 2 * self.change(final, truth, face),
             "coarse": (self.rough(coarse[:read], truth[:read], span[:read]) * face[:read]).sum() / looked,
             "face": F.binary_cross_entropy_with_logits(logit, face[:read]),
         }

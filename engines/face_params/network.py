@@ -45,7 +45,9 @@ class DepthwiseConv(nn.Conv2d):
             return super().forward(x.float()).to(torch.bfloat16)
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Sequential:
     kind = DepthwiseConv if groups > 1 else nn.Conv2d
     layers: list[nn.Module] = [
         kind(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -77,7 +79,9 @@ class Backbone(nn.Module):
         for expansion, outputs, kernel, stride, blocks in STAGES:
             group = []
             for block in range(blocks):
-                group.append(InvertedResidual(channels, outputs, kernel, stride if block == 0 else 1, expansion))
+                group.append(
+                    InvertedResidual(channels, outputs, kernel, stride if block == 0 else 1, expansion)
+                )
                 channels = outputs
             groups.append(nn.Sequential(*group))
         self.stages = nn.ModuleList(groups)
@@ -85,7 +89,9 @@ class Backbone(nn.Module):
     def freeze_early(self) -> None:
         """Keep the ImageNet features up to stride 8, batch norms folded in: most of the training time is theirs."""
         for part in (self.stem, *self.stages[:FROZEN]):
-            for block in [m for m in part.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)]:
+            for block in [
+                m for m in part.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.Conv2d)
+            ]:
                 if isinstance(block[1], nn.BatchNorm2d):
                     block[0] = fuse_conv_bn_eval(block[0].eval(), block[1].eval())
                     block[1] = nn.Identity()
@@ -102,12 +108,16 @@ class Backbone(nn.Module):
 
     def load_imagenet(self, path: Path) -> None:
         """Take ImageNet weights from the published checkpoint, layer by layer in order; its input is RGB."""
-        published = [v for k, v in torch.load(path, weights_only=True).items() if not k.endswith("batches_tracked")]
+        published = [
+            v for k, v in torch.load(path, weights_only=True).items() if not k.endswith("batches_tracked")
+        ]
         mine = {k: v for k, v in self.state_dict().items() if not k.endswith("batches_tracked")}
         loaded = {}
         for (name, weight), source in zip(mine.items(), published, strict=False):
             if weight.shape != source.shape:
-                raise SystemExit(f"ImageNet weights: {name} is {tuple(weight.shape)}, the file has {tuple(source.shape)}")
+                raise SystemExit(
+                    f"ImageNet weights: {name} is {tuple(weight.shape)}, the file has {tuple(source.shape)}"
+                )
             loaded[name] = source
         loaded["stem.0.weight"] = loaded["stem.0.weight"].flip(1)  # to BGR
         self.load_state_dict(loaded, strict=False)
@@ -194,7 +204,9 @@ class LandmarkNet(nn.Module):
 
     def refine_eyes(self, image: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
         left_at, right_at = guess[:, self.left_centre].mean(1), guess[:, self.right_centre].mean(1)
-        patches = torch.cat([self.cut(image, left_at, EYE_HALF), self.cut(image, right_at, EYE_HALF, mirror=True)])
+        patches = torch.cat(
+            [self.cut(image, left_at, EYE_HALF), self.cut(image, right_at, EYE_HALF, mirror=True)]
+        )
         flip = guess.new_tensor([-1.0, 1.0]) / EYE_HALF
         left = (guess[:, self.left_points] - left_at[:, None]) / EYE_HALF
         right = (guess[:, self.right_points] - right_at[:, None]) * flip
@@ -247,7 +259,9 @@ class DetectorNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.level8 = nn.Sequential(conv_bn(3, 16, 3, 2), conv_bn(16, 32, 3, 2), conv_bn(32, 64, 3, 2), conv_bn(64, 64, 3))
+        self.level8 = nn.Sequential(
+            conv_bn(3, 16, 3, 2), conv_bn(16, 32, 3, 2), conv_bn(32, 64, 3, 2), conv_bn(64, 64, 3)
+        )
         self.level16 = nn.Sequential(conv_bn(64, 96, 3, 2), Residual(96))
         self.level32 = nn.Sequential(conv_bn(96, 128, 3, 2), Residual(128))
         self.level64 = nn.Sequential(conv_bn(128, 128, 3, 2), Residual(128))

@@ -23,24 +23,30 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from engines.face_params import data, losses
+from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.evaluate import judge, load_clips
 from engines.face_params.network import LandmarkNet
-from xpcam.frame import Floats, Pixels
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with faces/ and faces_labels.npz")
     parser.add_argument("--net", choices=("landmarks", "detector"), default="landmarks")
     parser.add_argument("--minutes", type=float, default=80.0, help="wall-clock budget, start-up excluded")
     parser.add_argument("--batch", type=int, default=64, help="samples a step and process")
-    parser.add_argument("--whole", type=int, default=24, help="samples of a batch that also train the coarse pass")
+    parser.add_argument(
+        "--whole", type=int, default=24, help="samples of a batch that also train the coarse pass"
+    )
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of the network")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
     parser.add_argument("--out", type=Path, help="default: runs/<net>")
-    parser.add_argument("--clips", type=Path, help=".npz of labelled clips that the moving average is judged on")
+    parser.add_argument(
+        "--clips", type=Path, help=".npz of labelled clips that the moving average is judged on"
+    )
     parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints and judgements")
     parser.add_argument("--resume", action="store_true", help="go on from --out's checkpoint")
     options = parser.parse_args()
@@ -56,7 +62,11 @@ def imagenet_file() -> Path:
 
 def rate_at(progress: float, step: int, highest: float) -> float:
     """Warm-up over 100 steps, then a cosine down to 1 % at the end of the budget."""
-    return highest * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    return (
+        highest
+        * min(1.0, (step + 1) / 100)
+        * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    )
 
 
 class MovingAverage:
@@ -113,7 +123,7 @@ class LandmarkTask:
         self.mean = torch.from_numpy(data.mean_crop_shape(train))
         self.whole = options.whole
         self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank)
-        self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks)).to(device)
+        self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks, train.people)).to(device)
         self.clips = load_clips(options.clips) if options.clips else None
         maker = data.CropMaker(test, seed=12345, negatives=0.0)
         held = [maker.sample() for _ in range(96)]
@@ -173,7 +183,11 @@ def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    device = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
     if world > 1:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     cv2.setNumThreads(1)  # a pool of threads would not survive the fork of the sample makers

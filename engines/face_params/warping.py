@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
-from xpcam.frame import Floats, Pixels
-from xpcam.mesh_warp import MeshRasteriser
 from xpcam.crops import CROP
+from xpcam.mesh_warp import MeshRasteriser
 
 Random = np.random.Generator
 RINGS = (1.25, 1.6, 2.4, 6.0)  # size of each ring over the face's outline
@@ -50,9 +50,9 @@ def random_mouth(rng: Random, scores: Floats, pool: Floats) -> None:
         scores[few] = np.maximum(scores[few], rng.uniform(0, 0.9, len(few)))
         corners = rng.random()
         if corners < 0.35:
-            scores[SMILE] = rng.uniform(0, 1)
+            scores[SMILE] = rng.uniform(0, 1.2, len(SMILE) if rng.random() < 0.4 else 1)
         elif corners < 0.7:
-            scores[PUCKER] = rng.uniform(0, 1)
+            scores[PUCKER] = rng.uniform(0, 1.6, len(PUCKER))
     else:
         scores[MOUTH_SHAPES] = 0.0
         scores[JAW_OPEN] = rng.uniform(0, 1.1)
@@ -158,7 +158,7 @@ class Warper:
         values[:, :2] = source[:, :2] / (2 * _RANGE) + 0.5
         drawn = self._raster.draw(places.astype(np.float32), values, goal[:, 2])
         sample = (drawn[..., :2] - 0.5) * (2 * _RANGE)
-        return cv2.remap(picture, sample, None, cv2.INTER_LINEAR, borderMode=border)
+        return cv2.remap(picture, sample[..., 0], sample[..., 1], cv2.INTER_LINEAR, borderMode=border)
 
     def _vertices(self, warp: Warp) -> tuple[Floats, Floats]:
         """Source and goal of all vertices, (V, 3) each, pixels of the portrait."""
@@ -189,39 +189,3 @@ def _uncovered(warp: Warp, contour: tuple[int, ...]) -> Floats:
     covered = np.clip(depth, 0.0, 1.8)[:, None]  # 2 would be the other lid
     middle_before = (before + before[partner]) / 2
     return before + (middle_before - before) * covered
-
-
-def mouth_inside(rng: Random, crop: Pixels, lips: Floats, light: float) -> None:
-    """Paint a random mouth interior into the inner-lip contour `lips` (20, 2) of a crop, in place."""
-    low, high = np.floor(lips.min(axis=0)).astype(int) - 2, np.ceil(lips.max(axis=0)).astype(int) + 3
-    low, high = np.maximum(low, 0), np.minimum(high, CROP)
-    if (high - low < 3).any():
-        return
-    region = crop[low[1] : high[1], low[0] : high[0]]
-    height, width = region.shape[:2]
-    dark = rng.uniform(0.02, 0.22) * light
-    inside = np.full((height, width, 3), 255 * dark, np.float32) * rng.uniform((0.5, 0.5, 1.0), (0.9, 0.9, 1.4))
-    span = float(np.linalg.norm(lips[10] - lips[0]))
-    top, bottom = (lips[5] - low), (lips[15] - low)
-    gap = float(np.linalg.norm(bottom - top))
-    slope = float(np.degrees(np.arctan2(*(lips[10] - lips[0])[::-1])))
-    tooth = np.array(rng.uniform((0.62, 0.7, 0.72), (0.9, 0.97, 1.0))) * 255 * np.clip(light * rng.uniform(0.6, 1.4), 0, 1)
-
-    def ellipse(at: Floats, across: float, along: float, colour: NDArray[np.float64]) -> None:
-        axes = (max(1, int(across)), max(1, int(along)))
-        centre = (int(at[0]), int(at[1]))
-        cv2.ellipse(inside, centre, axes, slope, 0, 360, [float(c) for c in colour], -1, cv2.LINE_AA)
-
-    down = (bottom - top) / max(gap, 1e-3)
-    if rng.random() < 0.6:
-        tongue = np.array((90, 80, 170)) * light * rng.uniform(0.4, 1.2)
-        ellipse(bottom - down * gap * rng.uniform(-0.2, 0.2), span * rng.uniform(0.25, 0.4), gap * rng.uniform(0.2, 0.6), tongue)
-    if rng.random() < 0.75:
-        ellipse(top + down * gap * rng.uniform(-0.1, 0.05), span * rng.uniform(0.3, 0.5), span * rng.uniform(0.04, 0.2), tooth)
-    if rng.random() < 0.3:
-        ellipse(bottom, span * rng.uniform(0.25, 0.4), span * rng.uniform(0.03, 0.12), tooth * 0.85)
-    inside = cv2.GaussianBlur(np.clip(inside, 0, 255), (0, 0), rng.uniform(0.6, 2.0))
-    mask = np.zeros((height, width), np.float32)
-    cv2.fillPoly(mask, [np.round((lips - low) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    mask = cv2.GaussianBlur(mask, (3, 3), 0)[..., None]
-    region[:] = (region + (inside - region) * mask).astype(np.uint8)
