@@ -1,11 +1,9 @@
 """Video files and streams: what is decoded, and what is refused in which words."""
 
 import os
-import socket
 import struct
 import wave
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,10 @@ import av
 import cv2
 import numpy as np
 import pytest
-from av.video.stream import VideoStream
+from videos import GREY_STEP, write_video
 
 from xpcam import camera, video
 from xpcam.errors import CameraError
-
-GREY_STEP = 20
 
 
 def refusal(spec: str | Path) -> str:
@@ -27,32 +23,6 @@ def refusal(spec: str | Path) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-def write_video(
-    path: Path,
-    count: int = 8,
-    size: tuple[int, int] = (64, 48),
-    *,
-    codec: str = "mpeg4",
-    times: list[int] | None = None,
-    faststart: bool = False,
-) -> Path:
-    """Flat grey pictures, each GREY_STEP brighter than the one before; `times` in 1/100 s."""
-    with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as container:
-        stream = container.add_stream(codec, rate=10)
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 100)
-        for number in range(count):
-            pixels = np.full((size[1], size[0], 3), number * GREY_STEP, np.uint8)
-            frame = av.VideoFrame.from_ndarray(pixels, "bgr24")
-            frame.pts = times[number] if times else number * 10
-            frame.time_base = Fraction(1, 100)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
 
 
 def levels(frames: Iterable[Any]) -> list[int]:
@@ -251,19 +221,6 @@ def test_a_damaged_picture_does_not_end_a_video(tmp_path: Path) -> None:
     path.write_bytes(data)
     with camera.read_video(path) as opened:
         assert levels(opened) == [0, 1, 3, 4, 5, 6, 7]
-
-
-def test_a_stream_that_nobody_serves_is_refused_without_its_password() -> None:
-    with socket.socket() as taken:  # bound but not listening: whoever connects is refused
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        message = refusal(f"http://user:secret@127.0.0.1:{port}/live?token=secret")
-    assert message.startswith(f"http://127.0.0.1:{port}/live cannot be opened: Connection refused")
-    assert "secret" not in message
-
-
-def test_a_stream_of_an_unknown_kind_is_refused() -> None:
-    assert "no stream of kind 'gopher'" in refusal("gopher://127.0.0.1/x")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class _VideoSource:
         self._decoder = decoder
         self._loop = loop
         self._paced = paced
+        self.finite = decoder.duration is not None
         self._start: float | None = None  # time of the first picture on the video's clock
         self._offset = 0.0  # length of the rounds already played
         self._last = 0.0
@@ -83,7 +84,7 @@ def open_camera(
         spec: an index, /dev/videoN, a device's label, a video file, a stream URL, or "demo".
         size: (width, height) asked of a webcam; files and streams larger than it are scaled down to fit.
         fps: frames per second asked of a webcam; files play at their own rate.
-        loop: whether a file begins again at its end.
+        loop: whether a file begins again at its end, also one behind a URL.
 
     Raises CameraError: one line on what was found, what was wanted, what to do.
     """
@@ -95,11 +96,14 @@ def open_camera(
 
 def _capture(spec: str, size: tuple[int, int], fps: int, loop: bool, machine: Machine) -> Capture:
     if spec == "demo":
-        return Capture(_VideoSource(open_file(resources.shipped("demo.mp4"), size), loop))
+        decoder = open_file(resources.shipped("demo.mp4"), size)
+        decoder.name = "demo"
+        return Capture(_VideoSource(decoder, loop))
     if spec.startswith("file://"):
         spec = unquote(urlsplit(spec).path)
     if "://" in spec:
-        return Capture(_stream(spec, size), lambda: _stream(spec, size))
+        stream = _stream(spec, size)
+        return Capture(stream, None if stream.finite and not loop else lambda: _stream(spec, size))
     devices = machine.devices()
     device = webcam.find_device(spec, devices)
     if device is not None:
@@ -121,7 +125,7 @@ def _webcam_capture(device: Device, size: tuple[int, int], fps: int, machine: Ma
     return Capture(_WebcamSource(first), reopen)
 
 
-def _stream(url: str, size: tuple[int, int]) -> Source:
+def _stream(url: str, size: tuple[int, int]) -> _VideoSource:
     decoder = open_stream(url, size)
     # What arrives live sets its own pace; a file or playlist behind a URL arrives faster than it plays.
     paced = decoder.duration is not None or decoder.format.startswith("hls")
