@@ -292,5 +292,5 @@ def _unreadable(path: Path, error: Exception) -> str:
 
 def _plain(error: Exception) -> str:
     """What libav says, without the number and the file name."""
-    text = error.strerror if isinstance(error, OSError) else str(error)
+    text = error.strerror if isinstance(error, av.error.FFmpegError | OSError) else str(error)
     return (text or str(error)).splitlines()[0]
