@@ -77,7 +77,7 @@ def _browser(url: str, profile: str) -> Iterator[None]:
         child.wait()
 
 
-def seen_by_chromium(seconds: float = 300) -> dict[str, Any]:
+def seen_by_chromium(seconds: float = 600) -> dict[str, Any]:
     """What the page saw: `label`, `size` and `rgb` of the four quarters, or `labels`, or `error`."""
     _Page.results = Queue()
     server = HTTPServer(("127.0.0.1", 0), _Page)

@@ -86,7 +86,7 @@ boot() {
     local version=$1 log=$cache/guest-$1.log
     echo "== v4l2loopback $version"
     # KVM is not asked for: this has to run where there is none.
-    timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
+    timeout 900 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
         -display none -nodefaults -serial stdio -no-reboot \
         -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
         -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr guest=$here/guest.sh version=$version \
