@@ -3,7 +3,7 @@ import pytest
 from faces import face, pose, posed
 
 from xpcam import face_model
-from xpcam.face_model import LEFT_LIDS, LIPS_APART, RIGHT_LIDS
+from xpcam.face_model import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, RIGHT_LIDS
 from xpcam.frame import FaceParams
 from xpcam.neutral import Neutral
 from xpcam.retargeting import SHIFT_LIMIT, STILL, TURN_LIMIT, Gains, Retargeter, blend, mirrored, observe
@@ -95,3 +95,14 @@ def test_blend_goes_from_one_motion_to_the_other() -> None:
     motion = observe(face({"jawOpen": 0.5}), REST)
     np.testing.assert_array_equal(blend(STILL, motion, 0.0).offsets, STILL.offsets)
     np.testing.assert_allclose(blend(STILL, motion, 0.5).offsets, motion.offsets / 2, atol=1e-6)
+
+
+def test_an_outline_that_slides_is_not_followed_but_a_jaw_is() -> None:
+    person = face()
+    slid = person.landmarks.copy()
+    slid[list(FACE_OVAL), 0] += 20.0  # the silhouette of a turned head wanders over the cheek
+    moved = carried(FaceParams(slid, person.pose, 0.9))
+    still = carried(person)
+    assert np.abs(moved.landmarks[list(FACE_OVAL), :2] - still.landmarks[list(FACE_OVAL), :2]).max() < 3.0
+    opened = carried(face({"jawOpen": 0.8}))
+    assert opened.landmarks[CHIN, 1] > still.landmarks[CHIN, 1] + 0.1 * TARGET.pose.scale
