@@ -126,13 +126,13 @@ def test_a_few_damaged_pictures_are_skipped() -> None:
 
 def test_an_unplugged_webcam_is_found_again_under_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xpcam.capture.BACK_OFF", (0.0,))
-    present = [device(0, "Cam", bus="usb-1"), device(5, "Cam", bus="usb-9")]
+    present = [device(5, "Cam", bus="usb-9"), device(0, "Cam", bus="usb-1")]
     opened_paths: list[str] = []
 
     def make(path: str) -> FakeOpenCV:
         opened_paths.append(path)
         if len(opened_paths) == 1:
-            present[0] = device(7, "Cam", bus="usb-1")
+            present[1] = device(7, "Cam", bus="usb-1")
             return FakeOpenCV(pictures=3)
         return FakeOpenCV()
 
