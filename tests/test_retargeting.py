@@ -97,6 +97,22 @@ def test_blend_goes_from_one_motion_to_the_other() -> None:
     np.testing.assert_allclose(blend(STILL, motion, 0.5).offsets, motion.offsets / 2, atol=1e-6)
 
 
+def test_a_smile_on_a_smile_stays_a_smile() -> None:
+    def width(params: FaceParams) -> float:
+        shape = frontal(params)
+        return float(shape[291, 0] - shape[61, 0])
+
+    grin = {"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0}
+    smiling = face(dict.fromkeys(grin, 2.0), TARGET.pose)
+    from_rest = width(carried(face(grin))) - width(carried(face()))
+    motion = observe(face(grin), REST)
+    on_top = width(Retargeter(smiling, Gains()).apply(motion)) - width(
+        Retargeter(smiling, Gains()).apply(STILL)
+    )
+    assert from_rest > 0.1
+    assert 0 < on_top < 0.6 * from_rest
+
+
 def test_an_outline_that_slides_is_not_followed_but_a_jaw_is() -> None:
     person = face()
     slid = person.landmarks.copy()

@@ -16,6 +16,7 @@ from xpcam.face_model import (
     LEFT_CREASE,
     LEFT_LIDS,
     LIPS_APART,
+    MOUTH_CORNERS,
     RIGHT_CREASE,
     RIGHT_LIDS,
     apply_pose,
@@ -36,6 +37,7 @@ LID_OVERLAP = 0.1  # shut lids lap over each other by this share of the opening:
 CREASE_FOLLOWS = (0.6, 0.25)  # how much of a falling lid's way the skin above it goes along
 OUTLINE = (0.72, 0.95)  # shares of the way from the face's middle to its oval between which it begins
 RIDGE = 4e-4  # squared: landmarks are off by about 0.01, weights spread by about 0.5
+WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
 SHIFT_LIMIT = 0.22
@@ -188,17 +190,29 @@ class Retargeter:
     def __init__(self, target: FaceParams, gains: Gains) -> None:
         self._target = target
         self._face = unpose(target.landmarks, target.pose)
+        self._mouth = region_weights()[:, 0]
         self._weights = region_weights() @ np.array([gains.mouth, gains.eyes, gains.brows], np.float32)
         self._gains = gains
 
     def apply(self, motion: Motion) -> FaceParams:
         """The target's face making the motion: landmarks and pose in pixels of the target's picture."""
         offsets = limited(motion.offsets * self._weights[:, None], OFFSET_LIMIT)
+        offsets[:, 0] *= self._widening(offsets)
         face = self._face + offsets
         self._set_lids(face, motion)
         self._part_lips(face)
         pose = self._pose(motion)
         return FaceParams(apply_pose(face, pose), pose, self._target.confidence)
+
+    def _widening(self, offsets: Floats) -> Floats:
+        """(478,) what to take of sideways motion: a mouth that smiles in the picture has little room left."""
+        left, right = MOUTH_CORNERS
+        own = float(self._face[right, 0] - self._face[left, 0])
+        wider = float(offsets[right, 0] - offsets[left, 0])
+        room = max(WIDEST_MOUTH - own, 0.05)
+        if wider <= 0.25 * room:
+            return np.ones(LANDMARKS, np.float32)
+        return np.asarray(1.0 - self._mouth * (1.0 - room * np.tanh(wider / room) / wider), np.float32)
 
     def _set_lids(self, face: Floats, motion: Motion) -> None:
         """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""
