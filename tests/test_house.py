@@ -125,3 +125,9 @@ def test_every_make_target_in_the_readme_exists() -> None:
         re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
     assert set(re.findall(r"\bmake ([a-z][a-z-]*)\b", README)) - {"it"} <= targets
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert "docs/demo.png" in links
+    assert [link for link in links if not (ROOT / link).is_file()] == []

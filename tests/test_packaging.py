@@ -51,7 +51,16 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `xpcam` command of an environment that holds the wheel and what it depends on, nothing else."""
     environment = tmp_path_factory.mktemp("environment")
     venv.create(environment, with_pip=True)
-    run(environment / "bin" / "python", "-m", "pip", "install", "--quiet", wheel, folder=environment)
+    run(
+        environment / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        wheel,
+        folder=environment,
+    )
     return environment / "bin" / "xpcam"
 
 
