@@ -102,7 +102,7 @@ def test_a_tilted_head_is_followed_upright(tracker: FaceTracker, portrait: Pixel
 def test_two_faces_are_both_located(tracker: FaceTracker, portrait: Pixels) -> None:
     half = cv2.resize(portrait, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     side_by_side = np.hstack([half, half])
-    assert len(tracker.locate(side_by_side)) == 2
+    assert len(tracker.locate(np.asarray(side_by_side, np.uint8))) == 2
 
 
 @pytest.mark.parametrize("seed", range(12))

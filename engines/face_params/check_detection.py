@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engines.face_params import data, detector_data
+from engines.face_params import data, face_free
 from engines.face_params.arrays import Floats, Pixels
 from xpcam.crops import crop_matrix, face_square
 from xpcam.frame import Frame
@@ -28,7 +28,7 @@ def frame_with_face(
     rng: np.random.Generator, picture: Pixels, points: Floats, height: float
 ) -> tuple[Pixels, Floats]:
     """A 1280x720 frame with the portrait in it, its face `height` pixels tall; and the face's centre."""
-    frame = np.asarray(cv2.resize(data.texture(rng, 256), (1280, 720)))
+    frame = np.asarray(cv2.resize(face_free.texture(rng, 256), (1280, 720)))
     centre, side, _ = face_square(points)
     zoom = height / side
     low = min(height * 0.5, 350)
@@ -61,19 +61,19 @@ def beside(rng: np.random.Generator, picture: Pixels, points: Floats) -> Pixels:
     """A crop of hair, neck, clothes or background, none of the face in it."""
     centre, side, roll = face_square(points)
     angle = rng.uniform(0, 2 * np.pi)
-    away = np.array((np.cos(angle), np.sin(angle)), np.float32) * side * 1.15
+    away = np.array((np.cos(angle), np.sin(angle)), np.float32) * side * 1.3
     matrix = crop_matrix(centre + away, side * 0.5, roll)
-    return np.asarray(cv2.warpAffine(picture, matrix, (256, 256), borderMode=cv2.BORDER_REFLECT_101))
+    return np.asarray(cv2.warpAffine(picture, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE))
 
 
-def face_free(portraits: data.Portraits, folder: Path | None) -> list[Pixels]:
+def without_face(portraits: data.Portraits, folder: Path | None) -> list[Pixels]:
     rng = np.random.default_rng(5)
-    pictures = [np.asarray(cv2.resize(data.texture(rng, 480), (640, 480))) for _ in range(90)]
+    pictures = [np.asarray(cv2.resize(face_free.texture(rng, 480), (640, 480))) for _ in range(90)]
     for index in rng.integers(len(portraits.pictures), size=90):
         picture, points = portraits.pictures[index], portraits.landmarks[index]
-        pictures.append(detector_data.destroyed(rng, picture, points))
-    for index in rng.integers(len(portraits.pictures), size=60):
-        pictures.append(beside(rng, portraits.pictures[index], portraits.landmarks[index]))
+        pictures.append(face_free.destroyed(rng, picture, points))
+    chosen = rng.integers(len(portraits.pictures), size=60)
+    pictures += [beside(rng, portraits.pictures[i], portraits.landmarks[i]) for i in chosen]
     for file in sorted(folder.rglob("*")) if folder else []:
         if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
             picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
@@ -94,7 +94,7 @@ def main() -> None:
     _, test = data.load(options.data)
     with Engine(shipped("face_params.onnx")) as landmarks, Engine(shipped("face_detector.onnx")) as detector:
         tracker = FaceTracker(landmarks, detector, smooth=False)
-        pictures = face_free(test, options.pictures)
+        pictures = without_face(test, options.pictures)
         alarms = [i for i, picture in enumerate(pictures) if tracker.locate(picture)]
         print(f"face-free pictures: {len(pictures)}, with a face found: {len(alarms)}", alarms)
         for i in alarms if options.alarms else []:

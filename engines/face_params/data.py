@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from engines.face_params import augmentation, mouth_painting, warping
+from engines.face_params import augmentation, face_free, mouth_painting, warping
 from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
 from xpcam.crops import CROP, crop_matrix, face_square
@@ -171,7 +171,11 @@ class CropMaker:
         picture, landmarks = self._data.pictures[index], self._data.landmarks[index]
         kind = rng.random()
         centre, side, roll = face_square(landmarks)
-        if kind < 0.55:  # beside the face, or the face far too large or small
+        if rng.random() < 0.25:  # the head without its face
+            matrix = crop_matrix(centre, side * float(rng.uniform(0.8, 1.3)), roll)
+            picture = face_free.destroyed(rng, picture, landmarks)
+            crop = cv2.warpAffine(picture, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+        elif kind < 0.55:  # beside the face, or the face far too large or small
             if rng.random() < 0.7:
                 angle = rng.uniform(0, 2 * np.pi)
                 centre[:] += np.array((np.cos(angle), np.sin(angle))) * side * rng.uniform(0.75, 1.6)
@@ -184,7 +188,7 @@ class CropMaker:
             crop = cv2.warpAffine(
                 picture, crop_matrix(centre, side, roll), (CROP, CROP), borderMode=cv2.BORDER_REFLECT
             )
-            crop = shuffled(rng, crop) if kind < 0.75 else texture(rng, CROP)
+            crop = face_free.shuffled(rng, crop) if kind < 0.75 else face_free.texture(rng, CROP)
         return augmentation.webcam(rng, crop)
 
 
@@ -194,61 +198,6 @@ def _mouth_opened(rng: Random, warp: warping.Warp) -> bool:
     before = float(np.linalg.norm(warp.before[14, :2] - warp.before[13, :2])) / size
     after = float(np.linalg.norm(warp.after[14, :2] - warp.after[13, :2])) / size
     return after > 0.03 and (after > 1.6 * before + 0.02 or (after > 0.06 and rng.random() < 0.3))
-
-
-def shuffled(rng: Random, crop: Pixels) -> Pixels:
-    """The crop's tiles in another order: skin and hair, but no face."""
-    tiles = int(rng.integers(3, 7))
-    step = len(crop) // tiles
-    order = rng.permutation(tiles * tiles)
-    result = crop.copy()
-    for goal, source in enumerate(order):
-        (gy, gx), (sy, sx) = divmod(goal, tiles), divmod(int(source), tiles)
-        tile = crop[sy * step : (sy + 1) * step, sx * step : (sx + 1) * step]
-        if rng.random() < 0.5:
-            tile = tile[::-1]
-        result[gy * step : (gy + 1) * step, gx * step : (gx + 1) * step] = tile
-    return result
-
-
-def texture(rng: Random, side: int) -> Pixels:
-    """Noise of many scales, gradients, stripes, boxes, circles, text: a face-free picture."""
-    picture: Pixels = np.zeros((side, side, 3), np.float32)
-    for _ in range(rng.integers(1, 5)):
-        cells = int(2 ** rng.uniform(1, 6))
-        noise: Floats = rng.random((cells, cells, 3 if rng.random() < 0.6 else 1)).astype(np.float32)
-        noise = cv2.resize(
-            noise, (side, side), interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
-        )
-        picture += noise.reshape(side, side, -1) * rng.uniform(0.2, 1)
-    picture = np.clip(picture / max(float(picture.max()), 0.1) * 255, 0, 255).astype(np.uint8)
-    for _ in range(rng.integers(0, 25)):
-        colour, (x, y) = rng.uniform(0, 255, 3).tolist(), rng.integers(0, side, 2).tolist()
-        size, thick = int(rng.exponential(side * 0.08)) + 2, int(rng.choice([-1, -1, 1, 2, 5]))
-        kind = rng.integers(5)
-        if kind == 0:
-            cv2.rectangle(picture, (x, y), (x + size, y + int(size * rng.uniform(0.2, 3))), colour, thick)
-        elif kind == 1:
-            cv2.ellipse(
-                picture,
-                (x, y),
-                (size, int(size * rng.uniform(0.3, 1.5))),
-                float(rng.uniform(0, 180)),
-                0,
-                360,
-                colour,
-                thick,
-            )
-        elif kind == 2:
-            cv2.line(picture, (x, y), rng.integers(0, side, 2).tolist(), colour, int(rng.integers(1, 8)))
-        elif kind == 3:
-            word = "".join(chr(c) for c in rng.integers(48, 122, 6))
-            cv2.putText(picture, word, (x, y), int(rng.integers(0, 7)), size / 24, colour, max(1, abs(thick)))
-        else:  # two circles with a bar beneath: what a hasty detector takes for a face
-            for sign in (-1, 1):
-                cv2.circle(picture, (x + sign * size, y), max(1, size // 3), colour, thick)
-            cv2.ellipse(picture, (x, y + size), (size, max(1, size // 4)), 0, 0, 360, colour, thick)
-    return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 3)) if rng.random() < 0.4 else picture
 
 
 class CropStream(IterableDataset):

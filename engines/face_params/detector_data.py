@@ -12,48 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import IterableDataset, get_worker_info
 
-from engines.face_params import augmentation, data
+from engines.face_params import augmentation, data, face_free
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.network import DetectorNet
 from xpcam import face_model as fm
-from xpcam.crops import crop_matrix, face_square
+from xpcam.crops import face_square
 
 Random = np.random.Generator
 SIDE, STRIDE = 320, 8  # of the network's picture and of its cells, pixels
 CELLS = SIDE // STRIDE
 SMALLEST, LARGEST = 12.0, 290.0  # longer side of a face's landmark box, pixels
-
-
-def destroyed(rng: Random, picture: Pixels, landmarks: Floats) -> Pixels:
-    """The portrait without its face: hair, clothes and surroundings stay."""
-    centre, side, roll = face_square(landmarks)
-    result = picture.copy()
-    kind = rng.random()
-    if kind < 0.4:  # another thing in the face's place
-        patch = data.texture(rng, 64)
-    elif kind < 0.7:  # the face itself, tiles shuffled
-        matrix = crop_matrix(centre, side * 0.75, roll)
-        patch = data.shuffled(
-            rng, cv2.warpAffine(picture, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE)
-        )
-    else:  # its mean colours
-        matrix = crop_matrix(centre, side * 0.75, roll)
-        patch = cv2.resize(cv2.warpAffine(picture, matrix, (256, 256)), (3, 3), interpolation=cv2.INTER_AREA)
-    size = int(side * 1.25)
-    patch = cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR)
-    mask: Floats = np.zeros((size, size), np.float32)
-    cv2.ellipse(mask, (size // 2, size // 2), (int(size * 0.44), int(size * 0.47)), 0, 0, 360, 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), size * 0.02 + 0.5)
-    low = np.round(centre - size / 2).astype(int)
-    a, b = np.maximum(low, 0), np.minimum(low + size, picture.shape[1::-1])
-    if (b - a <= 0).any():
-        return result
-    inner = slice(a[1] - low[1], b[1] - low[1]), slice(a[0] - low[0], b[0] - low[0])
-    region = result[a[1] : b[1], a[0] : b[0]]
-    region[:] = (region + (patch[inner].astype(np.float32) - region) * mask[inner][..., None]).astype(
-        np.uint8
-    )
-    return result
 
 
 class SceneMaker:
@@ -65,10 +33,10 @@ class SceneMaker:
     def background(self) -> Pixels:
         rng = self._rng
         if rng.random() < 0.3:
-            return data.texture(rng, SIDE)
+            return face_free.texture(rng, SIDE)
         index = int(rng.integers(len(self._data.pictures)))
         picture, landmarks = self._data.pictures[index], self._data.landmarks[index]
-        picture = destroyed(rng, picture, landmarks)
+        picture = face_free.destroyed(rng, picture, landmarks)
         height, width = picture.shape[:2]
         zoom = SIDE / min(height, width) * float(np.exp(rng.uniform(-0.2, 0.8)))
         at = rng.uniform(0, (max(zoom * width - SIDE, 1), max(zoom * height - SIDE, 1)))

@@ -22,8 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from engines.face_params.arrays import Floats, Pixels
-from engines.face_params.data import texture
 from engines.face_params.evaluate import judge, load_clips
+from engines.face_params.face_free import texture
 from engines.face_params.network import CROP, DetectorNet, LandmarkNet
 
 VERSION = "1.0"

@@ -44,7 +44,7 @@ class Interior:
         shade = rng.uniform((0.5, 0.5, 1.0), (0.9, 0.9, 1.4)) * 255 * rng.uniform(0.02, 0.22) * light
         self._canvas: Floats = np.zeros((*size, 3), np.float32) + shade.astype(np.float32)
         colour = rng.uniform(0.6, 1.0) * rng.uniform((0.7, 0.9, 1.0), (1.0, 1.0, 1.0))  # yellowish to white
-        self._tooth = colour * 255 * np.clip(light * rng.uniform(0.5, 1.4), 0, 1)
+        self._tooth = colour * 255 * np.clip(light * rng.uniform(0.7, 2.2), 0, 1)
 
     def paint(self) -> Floats:
         rng, gap = self._rng, self._gap

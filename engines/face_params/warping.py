@@ -82,6 +82,23 @@ def random_expression(rng: Random, own: Floats, pool: Floats) -> Floats:
     return scores
 
 
+def move_corners(rng: Random) -> Floats:
+    """(478, 3) displacements that widen, narrow, lift or drop the mouth's corners, whatever the jaw does.
+
+    The blend shapes alone couple width with opening as the data do, and a network then reads the one off the other.
+    """
+    shape = fm.face_mesh().neutral
+    moved = np.zeros_like(shape)
+    across, down = rng.normal(0, (0.035, 0.025))
+    for corner in fm.MOUTH_CORNERS:
+        apart = (shape[:, :2] - shape[corner, :2]) / (0.17, 0.15)
+        reach = np.exp(-0.5 * (apart**2).sum(axis=1))
+        own = rng.normal(0, (0.012, 0.01))
+        moved[:, 0] += reach * (across * np.sign(shape[corner, 0]) + own[0])
+        moved[:, 1] += reach * (down + own[1])
+    return moved
+
+
 def uncross(landmarks: Floats, down: Floats) -> None:
     """Let no upper lid or lip lie below its lower partner, seen along the face's own `down` (2,)."""
     for upper, lower in (*fm.RIGHT_LIDS, *fm.LEFT_LIDS, *fm.LIPS_APART):
@@ -117,7 +134,10 @@ def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Wa
     pose = fm.fit_pose(landmarks)
     rotation = fm.rotation_matrix(pose.rotation)
     difference = random_expression(rng, own, pool) - own
-    moved = np.tensordot(difference, fm.face_mesh().basis, axes=1) @ rotation.T * pose.scale
+    moved = np.tensordot(difference, fm.face_mesh().basis, axes=1)
+    if rng.random() < 0.7:
+        moved = moved + move_corners(rng)
+    moved = moved @ rotation.T * pose.scale
     expressed = landmarks + moved.astype(np.float32)
     expressed[fm.FACE_POINTS :] = landmarks[fm.FACE_POINTS :]  # irises stay: gaze comes from the data
     uncross(expressed, rotation[:2, 1] / np.linalg.norm(rotation[:2, 1]))
