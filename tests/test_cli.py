@@ -13,6 +13,7 @@ import pytest
 
 from xpcam import __version__, bench, cli, daemon, devices, errors
 from xpcam.bench import BenchResult
+from xpcam.devices import Device
 from xpcam.frame import FaceParams, Pose
 from xpcam.pipeline import STAGES, RunReport
 from xpcam.settings import Settings
@@ -245,6 +246,23 @@ def test_devices_without_any(
     monkeypatch.setattr(devices, "list_devices", list)
     assert run("devices") == 0
     assert "no video devices found" in capsys.readouterr().out
+
+
+def test_devices_are_listed_by_the_label_that_camera_takes(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    webcam = Device(
+        Path("/dev/video0"), "HD Webcam", "uvcvideo", "usb-1", True, False, ("MJPG", "YUYV"), False
+    )
+    ours = Device(Path("/dev/video9"), "Xpression Cam", "v4l2 loopback", "", False, True, (), True)
+    locked = Device(Path("/dev/video3"), "Other", "", "", False, False, (), False, "Permission denied")
+    monkeypatch.setattr(devices, "list_devices", lambda: [webcam, ours, locked])
+    assert run("devices") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        '/dev/video0  "HD Webcam" (uvcvideo, usb-1): camera, MJPG YUYV',
+        '/dev/video9  "Xpression Cam" (v4l2 loopback): virtual camera',
+        '/dev/video3  "Other": Permission denied',
+    ]
 
 
 def test_the_installed_command_starts() -> None:

@@ -60,6 +60,13 @@ class Device:
         """The N of /dev/videoN."""
         return int(self.path.name.removeprefix("video"))
 
+    def __str__(self) -> str:
+        """One line for people: `/dev/video0  "HD Webcam" (uvcvideo, usb-1): camera, MJPG YUYV`."""
+        uses = [use for use, can in (("camera", self.capture), ("virtual camera", self.output)) if can]
+        facts = ", ".join(fact for fact in (self.driver, self.bus) if fact)
+        what = self.problem or ", ".join([*(uses or ["neither camera nor output"]), " ".join(self.formats)])
+        return f'{self.path}  "{self.label}"{f" ({facts})" if facts else ""}: {what}'.removesuffix(", ")
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
