@@ -163,7 +163,9 @@ class Renderer:
         self._turn = (self._turn + 1) % BUFFERS
         moving = output[self._region.slices]
         sample(self._target.picture, self._map, out=moving)
-        for region_of, contour, lids in zip(regions, (RIGHT_EYE, LEFT_EYE), (RIGHT_LIDS, LEFT_LIDS), strict=False):
+        for region_of, contour, lids in zip(
+            regions, (RIGHT_EYE, LEFT_EYE), (RIGHT_LIDS, LEFT_LIDS), strict=False
+        ):
             shut = self._shut(face, lids)
             if shut > LASHES_FROM and not region_of.empty:
                 self._draw_lashes(moving, region_of, points[list(contour[:9])], shut, params.pose.scale)
