@@ -9,8 +9,10 @@ from xpcam.face_model import fit_pose, outer_eye_distance
 from xpcam.frame import FaceParams, Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
 
-CONFIDENT = 0.5  # below this the landmarks are not believed
+SURE = 0.85  # confidence that a new face needs
+CONFIDENT = 0.5  # confidence below which a followed face is not believed
 STEADY = 0.05  # two readings of one still face may differ by this share of its eye distance
+READINGS = 4  # at most, until a new face reads steadily
 MISSES = 4  # frames without a believable face after which it is given up
 SEARCH_EVERY = 3  # frames between searches of the whole picture while there is no face
 MOVED = 0.07  # share of the face's side it may move before its crop is cut again
@@ -108,17 +110,17 @@ class FaceTracker:
         return faces
 
     def _confirm(self, pixels: Pixels, detection: Detection) -> tuple[Floats, float] | None:
+        """Landmarks that read the same from their own crop, with a confidence that never fell low."""
         landmarks, confidence = self._read(pixels, detection.centre, detection.side, detection.roll)
-        before = landmarks
-        for _ in range(2):
-            if confidence < CONFIDENT or not _plausible(landmarks, pixels):
+        for reading in range(READINGS):
+            if confidence < SURE or not _plausible(landmarks, pixels):
                 return None
             before = landmarks
             landmarks, confidence = self._read(pixels, *face_square(landmarks))
-        drift = float(np.linalg.norm((landmarks - before)[:, :2], axis=1).mean())
-        if confidence < CONFIDENT or drift > STEADY * outer_eye_distance(landmarks):
-            return None
-        return landmarks, confidence
+            drift = float(np.linalg.norm((landmarks - before)[:, :2], axis=1).mean())
+            if reading > 0 and drift < STEADY * outer_eye_distance(landmarks):
+                return (landmarks, confidence) if confidence >= SURE else None
+        return None
 
     def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> tuple[Floats, float]:
         """Landmarks (478, 3) in the picture and confidence, from a crop about one place."""

@@ -12,8 +12,8 @@ def recolour(rng: Random, picture: Pixels) -> Pixels:
     """White balance, exposure, gamma, contrast, saturation, at times a dark room: one table look-up."""
     levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.07, 3))
-    if rng.random() < 0.12:
-        gain *= rng.uniform(0.12, 0.5)
+    if rng.random() < 0.08:
+        gain *= rng.uniform(0.15, 0.5)
     table = (levels - 0.5) * np.exp(rng.normal(0, 0.15)) + 0.5
     table = np.clip(table * gain * 255, 0, 255).astype(np.uint8)
     picture = cv2.LUT(picture, np.ascontiguousarray(table.reshape(1, 256, 3)))
@@ -84,10 +84,10 @@ def blur(rng: Random, picture: Pixels) -> Pixels:
 def through_camera(rng: Random, picture: Pixels) -> Pixels:
     """Sampled coarsely, with sensor noise and JPEG compression, then brought back to its size."""
     height, width = picture.shape[:2]
-    side = int(np.exp(rng.uniform(np.log(80), np.log(300)))) if rng.random() < 0.75 else width
+    side = int(np.exp(rng.uniform(np.log(90), np.log(360)))) if rng.random() < 0.75 else width
     if side < width:
         picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.5:
+    if rng.random() < 0.35:
         noise = np.empty(picture.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(1 << 30)))
         cv2.randn(noise, np.zeros(3), np.full(3, rng.uniform(1, 12)))  # a plain number would mean blue only
@@ -107,6 +107,6 @@ def webcam(rng: Random, picture: Pixels) -> Pixels:
         picture = side_light(rng, picture)
     if rng.random() < 0.9:
         picture = recolour(rng, picture)
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         picture = blur(rng, picture)
     return through_camera(rng, picture)
