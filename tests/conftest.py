@@ -1,6 +1,9 @@
-"""What every test may rely on: no settings of the developer's own."""
+"""What every test may rely on: no settings of the developer's own, no traces of other tests."""
 
+import logging
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +16,14 @@ def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("XPCAM_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+
+
+@pytest.fixture(autouse=True)
+def leave_no_trace() -> Iterator[None]:
+    """The command line sets up logging and signals for its process: here they are put back."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    on_term = signal.getsignal(signal.SIGTERM)
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    signal.signal(signal.SIGTERM, on_term)

@@ -1,8 +1,6 @@
 """The command line: flags become settings, errors one line and a code."""
 
 import json
-import logging
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,17 +20,6 @@ REPORT = RunReport(300, 301, 2, 10.0, 30.0, 12.0, 20.0, dict.fromkeys(STAGES, 1.
 COMMANDS = ("start", "render", "track", "devices", "bench", "version")
 
 Run = Callable[..., int]
-
-
-@pytest.fixture(autouse=True)
-def leave_no_trace() -> Iterator[None]:
-    """The command sets up logging and signals for its whole process: this one's are put back."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    on_term = signal.getsignal(signal.SIGTERM)
-    yield
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    signal.signal(signal.SIGTERM, on_term)
 
 
 @pytest.fixture
