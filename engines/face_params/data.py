@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from engines.face_params import augmentation, face_free, mouth_painting, warping
 from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
-from xpcam.crops import CROP, crop_matrix, face_square
+from xpcam.crops import CROP, crop_matrix, face_square, transform
 
 Random = np.random.Generator
 TEST_PEOPLE = ("P008", "P009", "P010")
@@ -79,16 +79,8 @@ def load(folder: Path) -> tuple[Portraits, Portraits]:
 
 def mean_crop_shape(portraits: Portraits) -> Floats:
     """(478, 3) mean landmarks in crop pixels, the crop cut as at run time."""
-    rows = [to_crop(points, crop_matrix(*face_square(points))) for points in portraits.landmarks]
+    rows = [transform(points, crop_matrix(*face_square(points))) for points in portraits.landmarks]
     return np.asarray(np.mean(rows, axis=0, dtype=np.float32))
-
-
-def to_crop(landmarks: Floats, matrix: Floats) -> Floats:
-    """(478, 3) landmarks of a picture through a (2, 3) map; depth takes the map's scale."""
-    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    return np.concatenate(
-        [landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2], landmarks[:, 2:] * scale], 1
-    ).astype(np.float32)
 
 
 def about_centre(linear: np.ndarray) -> np.ndarray:
@@ -154,14 +146,14 @@ class CropMaker:
             warp = warping.random_warp(rng, landmarks, self._data.scores[index], self._data.scores)
             matrix = random_crop(rng, warp.after, mirror)
             crop = self._warper.render(picture, warp, matrix, border)
-            landmarks, opened = to_crop(warp.after, matrix), _mouth_opened(rng, warp)
+            landmarks, opened = transform(warp.after, matrix), _mouth_opened(rng, warp)
             if opened:
                 light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
                 mouth_painting.mouth_inside(rng, crop, landmarks[list(fm.INNER_LIPS), :2], light)
         else:
             matrix = random_crop(rng, landmarks, mirror)
             crop = cv2.warpAffine(picture, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=border)
-            landmarks = to_crop(landmarks, matrix)
+            landmarks = transform(landmarks, matrix)
         return crop, landmarks[self._mirror] if mirror else landmarks
 
     def negative(self) -> Pixels:

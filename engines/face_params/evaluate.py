@@ -1,9 +1,12 @@
 """How well a tracker follows an expression: the measures that decide.
 
+    python -m engines.face_params.evaluate --clips clips.npz [--raw]
+
 Predictions and the teacher's landmarks of video clips are compared over time: correlation and spread of lip
 opening, lip width, eye opening and brow height, all in outer-eye distances; then the landmark error.
 """
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,11 @@ import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
-from xpcam.crops import CROP, crop_matrix, face_square, invert
+from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.frame import Frame
+from xpcam.inference import Engine
+from xpcam.resources import shipped
+from xpcam.tracking import FaceTracker
 
 MEASURES = ("lip_opening", "lip_width", "eye_opening", "brow_height")
 Predict = Callable[[Pixels], tuple[Floats, Floats]]
@@ -67,10 +74,7 @@ def track_clips(predict: Predict, clips: list[Pixels], starts: list[Floats], eve
         )
         landmarks, _ = predict(crops)
         for i, matrix in enumerate(matrices):
-            back = invert(matrix)
-            flat = landmarks[i][:, :2] @ back[:, :2].T + back[:, 2]
-            depth = landmarks[i][:, 2:] * np.sqrt(np.linalg.det(back[:, :2]))
-            last[i] = np.concatenate([flat, depth], axis=1).astype(np.float32)
+            last[i] = transform(landmarks[i], invert(matrix))
             tracks[i].append(last[i])
     return [np.stack(track) for track in tracks]
 
@@ -87,3 +91,35 @@ def judge(predict: Predict, clips: list[Pixels], truths: list[Floats]) -> dict[s
     tracks = track_clips(predict, clips, [truth[0] for truth in truths])
     rows = [compare(track, truth[: len(track)]) for track, truth in zip(tracks, truths, strict=True)]
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def shipped_tracks(clips: list[Pixels], smooth: bool, rate: float = 25.0) -> list[Floats]:
+    """The clips through the shipped tracker, search for the face included; NaN where it saw none."""
+    nothing = np.full((fm.LANDMARKS, 3), np.nan, np.float32)
+    with Engine(shipped("face_params.onnx")) as landmarks, Engine(shipped("face_detector.onnx")) as detector:
+        tracks = []
+        for clip in clips:
+            tracker = FaceTracker(landmarks, detector, smooth=smooth)
+            faces = [tracker.track(Frame(frame, i, i / rate)) for i, frame in enumerate(clip)]
+            tracks.append(np.stack([face.landmarks if face else nothing for face in faces]))
+    return tracks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, required=True, help=".npz that label_clips wrote")
+    parser.add_argument("--raw", action="store_true", help="without smoothing")
+    options = parser.parse_args()
+    clips, truths = load_clips(options.clips)
+    tracks = shipped_tracks(clips, not options.raw)
+    rows = [compare(track, truth) for track, truth in zip(tracks, truths, strict=True)]
+    print(f"{'':20s}" + "".join(f"clip {i:<4d}" for i in range(len(rows))) + "mean")
+    for key in rows[0]:
+        values = [row[key] for row in rows]
+        print(f"{key:20s}" + "".join(f"{value:<9.3f}" for value in values) + f"{np.mean(values):.3f}")
+
+
+if __name__ == "__main__":
+    main()
