@@ -125,6 +125,11 @@ CASES = {
     "output: a folder": Case(lambda d: ["--output", made(d / "a.mp4")], 5, "is a folder"),
     "output: unknown kind": Case(lambda d: ["--output", str(d / "a.avi")], 5, "no output"),
     "output: place that refuses": Case(lambda d: ["--output", "/proc/a.mp4"], 5, "cannot be"),
+    "output: the driver itself": Case(
+        lambda d: ["--camera", written(d / "a.mp4", b"x"), "--output", str(d / "a.mp4")],
+        2,
+        "driver video itself",
+    ),
     "output: no device": Case(lambda d: ["--output", "/dev/video98"], 5, "/dev/video98"),
     "config: unknown key": Case(lambda d: config(d, "moth = 1.0"), 2, "mouth"),
     "config: wrong type": Case(lambda d: config(d, 'head = "much"'), 2, "head"),

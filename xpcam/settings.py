@@ -114,6 +114,15 @@ class Settings(BaseSettings):
         return str(value) if kind is str and isinstance(value, int) else value
 
     @model_validator(mode="after")
+    def _no_driver_overwritten(self) -> Self:
+        camera, output = Path(self.camera), Path(self.output)
+        if camera.is_file() and output.exists() and output.samefile(camera):
+            raise ValueError(
+                f"output {output} is the driver video itself: wanted another file; change --output"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _no_person_in_contact_sheet(self) -> Self:
         # It shows camera pixels, and those of a person may reach no output (docs/decisions.md).
         if self.contact_sheet is None:
