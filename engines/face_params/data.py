@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from engines.face_params import augmentation, face_free, mouth_painting, warping
+from engines.face_params import augmentation, face_free, makeup, mouth_painting, warping
 from engines.face_params.arrays import Floats, Pixels
 from xpcam import face_model as fm
 from xpcam.crops import CROP, crop_matrix, face_square, transform
@@ -130,6 +130,10 @@ class CropMaker:
         if index is None:
             index = int(rng.choice(len(self._data.pictures), p=self._data.weights))
         crop, landmarks = self.face(index, rng.random() < self._warped)
+        if rng.random() < 0.4:
+            makeup.lips(rng, crop, landmarks)
+        if rng.random() < 0.15:
+            makeup.beard(rng, crop, landmarks)
         eyes = landmarks[[[33, 133], [362, 263]], :2].mean(axis=1)
         if rng.random() < 0.06:
             augmentation.glasses(rng, crop, eyes)
