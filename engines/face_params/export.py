@@ -3,8 +3,8 @@
     python -m engines.face_params.export --net landmarks [--checkpoint runs/landmarks/checkpoint.pt] [--clips X.npz]
 
 The moving average of the weights is exported; batch norms are folded in, weights are stored as float16 with a
-Cast behind each (ONNX Runtime folds them when it loads the file). Two comparisons on random and on rendered
-pictures: the float32 graph within TOLERANCE of PyTorch, the stored file within TOLERANCE_STORED.
+Cast behind each (ONNX Runtime folds them when it loads the file). Two comparisons: the float32 graph within
+TOLERANCE of PyTorch on noise, textures and faces, the stored file within TOLERANCE_STORED on faces.
 With --clips the stored file is judged on labelled video, the figures of the model card.
 """
 
@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -29,7 +30,7 @@ from engines.face_params.network import CROP, DetectorNet, LandmarkNet
 VERSION = "1.0"
 OPSET = 17
 TOLERANCE = {"landmarks": 0.02, "confidence": 1e-4, "score": 1e-4, "geometry": 1e-3}  # pixels, chances, cells
-TOLERANCE_STORED = {"landmarks": 0.5, "confidence": 0.01, "score": 0.01, "geometry": 0.05}
+TOLERANCE_STORED = {"landmarks": 0.3, "confidence": 0.01, "score": 0.01, "geometry": 0.05}
 
 
 class LandmarkGraph(nn.Module):
@@ -114,17 +115,35 @@ def session(model: onnx.ModelProto) -> ort.InferenceSession:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def pictures(side: int) -> list[Pixels]:
+def drawn(side: int) -> list[Pixels]:
+    """Noise and textures: the hardest inputs to agree on."""
     rng = np.random.default_rng(7)
     noise = [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(2)]
     return noise + [texture(rng, side) for _ in range(8)]
 
 
-def difference(graph: nn.Module, model: onnx.ModelProto) -> dict[str, float]:
+def people(side: int) -> list[Pixels]:
+    """Generated people who were kept out of training, about as the network will see them."""
+    import openpeople
+
+    pictures = []
+    for person in ("P008", "P009", "P010"):
+        for asset in ("studio_portrait", "amateur_selfie"):
+            picture = np.asarray(cv2.imread(str(openpeople.curated.get(person).asset_path(asset))))
+            height, width = picture.shape[:2]
+            for share in (0.5, 0.7):
+                reach = int(min(height, width) * share / 2)
+                y, x = int(height * 0.4), width // 2
+                cut = picture[max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach]
+                pictures.append(np.asarray(cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA)))
+    return pictures
+
+
+def difference(graph: nn.Module, model: onnx.ModelProto, pictures: list[Pixels]) -> dict[str, float]:
     """Largest absolute difference of each output between PyTorch and ONNX Runtime."""
     run = session(model)
     worst = dict.fromkeys(graph.outputs, 0.0)
-    for picture in pictures(graph.shape[1]):
+    for picture in pictures:
         with torch.no_grad():
             wanted = graph(torch.from_numpy(picture[None]))
         got = run.run(None, {"image": picture[None]})
@@ -133,8 +152,10 @@ def difference(graph: nn.Module, model: onnx.ModelProto) -> dict[str, float]:
     return worst
 
 
-def check(graph: nn.Module, model: onnx.ModelProto, tolerance: dict[str, float], what: str) -> None:
-    worst = difference(graph, model)
+def check(graph: nn.Module, model: onnx.ModelProto, stored: bool) -> None:
+    what, tolerance = ("stored file", TOLERANCE_STORED) if stored else ("float32 graph", TOLERANCE)
+    side = graph.shape[1]
+    worst = difference(graph, model, people(side) if stored else drawn(side) + people(side))
     print(
         f"{what}: largest difference from PyTorch "
         + ", ".join(f"{k} {v:.2g} (<= {tolerance[k]})" for k, v in worst.items())
@@ -171,9 +192,9 @@ def main() -> None:
     graph.network.load_state_dict(saved["average"])
     graph.eval()
     model = to_onnx(graph, saved["settings"], saved["step"])
-    check(graph, model, TOLERANCE, "float32 graph")
+    check(graph, model, stored=False)
     model = stored_as_half(model)
-    check(graph, model, TOLERANCE_STORED, "stored file")
+    check(graph, model, stored=True)
     onnx.checker.check_model(model)
     output = options.output or Path(__file__).with_name(f"{graph.title}.onnx")
     output.write_bytes(model.SerializeToString())
