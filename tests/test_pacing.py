@@ -41,6 +41,25 @@ def test_who_comes_late_does_not_catch_up() -> None:
     assert slots.until_open() == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize("camera", [10, 15, 24, 25, 30, 60])
+def test_every_slot_is_filled_whatever_the_rate_of_the_camera(camera: int) -> None:
+    time = Time()
+    slots = Slots(30, now=time)
+    frame, published = 0, 0
+    while time.now < 110.0:
+        time.now += slots.until_open()
+        due = 100.0 + frame / camera
+        if due <= time.now + slots.until_closed():
+            time.now = max(time.now, due)
+            frame = int((time.now - 100.0) * camera) + 1  # the newest one: older ones are dropped
+        else:
+            time.now += slots.until_closed() + 1e-4  # nothing came: repeat at the end of the slot
+        slots.take()
+        published += 1
+    assert published == pytest.approx(300, abs=2)
+    assert slots.missed == 0
+
+
 def test_a_rate_must_be_positive() -> None:
     with pytest.raises(ValueError, match="fps"):
         Slots(0)

@@ -35,7 +35,7 @@ class Slots:
 
     def take(self) -> float:
         """Fill a slot, and say its time in seconds from the first one; slots that are over are skipped."""
-        behind = int((self._now() - self._start) / self._period + 0.5) - self._next
+        behind = int((self._now() - self._start) / self._period) - self._next
         if behind > 0:
             self.missed += behind
             self._next += behind

@@ -69,10 +69,11 @@ def _tint(
     if (high - low < 4).any():
         return
     view = crop[low[1] : high[1], low[0] : high[0]]
-    mask = np.zeros(view.shape[:2], np.float32)
+    mask: Floats = np.zeros(view.shape[:2], np.float32)
     cv2.fillPoly(mask, [np.round((outline - low) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
     if roughness and rng is not None:
         mask *= np.clip(1.0 + roughness * rng.standard_normal(mask.shape), 0.0, 1.5)
-    mask = cv2.GaussianBlur(mask, (0, 0), max(0.5, softness * outer_eye_distance(landmarks)))
+    sigma = max(0.5, softness * outer_eye_distance(landmarks))
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     factor = 1.0 + mask[..., None] * (np.asarray(colour, np.float32) - 1.0)
     np.copyto(view, np.clip(view * factor, 0, 255), casting="unsafe")
