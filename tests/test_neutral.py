@@ -58,7 +58,7 @@ def test_the_neutral_drifts_slowly() -> None:
         before = finder.update(face(), index / 30)
     raised = face({"browInnerUp": 1.0, "browOuterUpLeft": 1.0})
     soon = [finder.update(raised, 1.0 + index / 30) for index in range(1, 31)][-1]
-    late = [finder.update(raised, 2.0 + index / 30) for index in range(1, 900)][-1]
+    late = [finder.update(raised, 2.0 + index / 30) for index in range(1, 2400)][-1]
     assert before is not None and soon is not None and late is not None
     goal = unpose(raised.landmarks, raised.pose)[107, 1] - before.face[107, 1]
     assert abs(soon.face[107, 1] - before.face[107, 1]) < 0.3 * abs(goal)

@@ -163,6 +163,18 @@ def test_what_was_learned_beforehand_is_followed_from_the_first_frame() -> None:
     assert (np.abs(opened.astype(int) - still).max(axis=2) > 30).sum() > 200
 
 
+def test_somebody_else_gets_a_neutral_of_their_own() -> None:
+    other = face({"jawOpen": 0.5, "browInnerUp": 1.0, "mouthPucker": 0.5})
+    seen: list[FaceParams | None] = [face()] * 40 + [None] * 200 + [other] * 200
+    pipeline = Pipeline(prepared(), Replay(seen), Gains(mouth=1, eyes=1, brows=1, head=0))
+    for index in range(len(seen)):
+        picture = pipeline.step(poisoned(index, at=index / 30), index / 30)
+    brow = prepared().params.landmarks[105, :2].round().astype(int)
+    still = prepared().picture
+    around = np.s_[brow[1] - 6 : brow[1] + 6, brow[0] - 6 : brow[0] + 6]
+    assert np.abs(picture[around].astype(int) - still[around]).mean() < 3  # raised brows are this one's own
+
+
 def test_the_report_counts_and_times_every_stage() -> None:
     pipeline = Pipeline(prepared(), Replay([face()]), Gains())
     output = Recorder()

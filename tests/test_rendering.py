@@ -96,6 +96,17 @@ def test_pictures_handed_out_stay_for_two_more_calls() -> None:
     np.testing.assert_array_equal(first, copy)
 
 
+@pytest.mark.parametrize("at", [(60, 220), (600, 220), (320, 40), (320, 440)])
+def test_a_face_cut_by_the_border_moves_nothing_beyond_it(at: tuple[int, int]) -> None:
+    one = prepared(face(where=pose(at=at, scale=150)), size=(1280, 720))
+    out = shown(one, face({"jawOpen": 0.8}, pose(turn=(0.2, 0.4, 0.2), at=(400, 300))))
+    changed = difference(out, one.picture) > 0
+    left, top, right, bottom = one.bounds
+    inside = changed[top:bottom, left:right]
+    assert inside.sum() > 2000
+    assert changed.sum() == inside.sum()
+
+
 @pytest.mark.parametrize("at", [(60, 100), (600, 220), (320, 20), (320, 460)])
 def test_a_face_at_the_border_renders(at: tuple[int, int]) -> None:
     params = face(where=pose(at=at, scale=180))

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -93,15 +94,45 @@ def run_live(settings: Settings) -> RunReport:
             closing(open_output(settings.output, size=settings.size, fps=settings.fps))
         )
         log.info("output: %s", output.description)
-        publish(output, pipeline.step(None, time.monotonic()), meter)
-        camera = stack.enter_context(
-            closing(open_camera(settings.camera, size=settings.size, fps=settings.fps, loop=settings.loop))
-        )
-        sheet = stack.enter_context(contact_sheet_of(settings))
+        camera = _open_while_idling(settings, output, pipeline, stop)
         meter.begin()
+        if camera is None:
+            return meter.report()
+        stack.enter_context(closing(camera))
+        sheet = stack.enter_context(contact_sheet_of(settings))
         _follow(settings, camera, output, pipeline, sheet, stop)
         report = meter.report(camera.dropped)
     return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
+
+
+def _open_while_idling(
+    settings: Settings, output: VirtualCamera, pipeline: Pipeline, stop: threading.Event
+) -> Camera | None:
+    """Open the camera, which can take seconds; who watches the output sees the idling target meanwhile.
+
+    None when told to stop before it was open. Raises CameraError.
+    """
+    executor = ThreadPoolExecutor(1, "open-camera")
+    opening = executor.submit(
+        open_camera, settings.camera, size=settings.size, fps=settings.fps, loop=settings.loop
+    )
+    executor.shutdown(wait=False)
+    slots = Slots(settings.fps)
+    while True:
+        if output.watched:
+            publish(output, pipeline.step(None, time.monotonic()), pipeline.meter)
+        slots.take()
+        wait([opening], timeout=slots.until_open())
+        if opening.done():
+            return opening.result()
+        if stop.is_set():
+            opening.add_done_callback(_close_unused)
+            return None
+
+
+def _close_unused(opening: Future[Camera]) -> None:
+    if opening.exception() is None:
+        opening.result().close()
 
 
 def _follow(

@@ -18,7 +18,7 @@ FIRST_SECONDS = 1.0
 SAMPLE_EVERY = 0.2  # seconds between samples once the first second is over
 KEPT = 60  # samples kept: the first second, then a window of about ten seconds
 LIPS_CLOSED = 0.012  # a gap below this is a closed mouth, in outer-eye distances
-DRIFT_SECONDS = 8.0  # time constant with which the neutral follows what was learned later
+DRIFT_SECONDS = 30.0  # time constant with which the neutral follows what was learned later
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from xpcam.virtual_camera import VirtualCamera
 log = logging.getLogger(__name__)
 
 STAGES = ("decode", "track", "retarget", "render", "convert", "write")
+FORGOTTEN_AFTER = 5.0  # seconds without a face after which its neutral is learned anew
 REMEMBERED = 4096  # measurements kept of each kind: a service runs for weeks
 
 
@@ -158,6 +159,7 @@ class Pipeline:
         self._retargeter = Retargeter(target.params, gains)
         self._renderer = Renderer(target)
         self._engine_failed = False
+        self._seen_at = -np.inf
 
     def step(self, frame: Frame | None, at: float) -> Pixels:
         """The picture for `at` seconds: following the face in `frame`, idling when there is none.
@@ -182,10 +184,16 @@ class Pipeline:
         self._tracker.reset()
         if self._neutral.settle():
             self._presence.enter()
+            self._seen_at = np.inf
 
     def _observe(self, person: FaceParams | None, at: float) -> Motion | None:
-        neutral = self._neutral.update(person, at) if person is not None else None
-        if person is None or neutral is None:
+        if person is None:
+            return None
+        if at - self._seen_at > FORGOTTEN_AFTER:  # whoever comes now may be somebody else
+            self._neutral.forget()
+        self._seen_at = at
+        neutral = self._neutral.update(person, at)
+        if neutral is None:
             return None
         motion = observe(person, neutral)
         return mirrored(motion) if self._mirror else motion

@@ -66,11 +66,12 @@ class Region:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def even_region(points: Floats, size: tuple[int, int]) -> Region:
-    """The smallest region of even corners around (N, 2) points, inside a picture of even (width, height)."""
+def even_region(points: Floats, bounds: tuple[int, int, int, int]) -> Region:
+    """The smallest region of even corners around (N, 2) points, inside (left, top, right, bottom)."""
+    least, most = [bounds[i] + bounds[i] % 2 for i in (0, 1)], [bounds[i] - bounds[i] % 2 for i in (2, 3)]
     low, high = np.floor(points.min(axis=0) / 2) * 2, np.ceil((points.max(axis=0) + 1) / 2) * 2
-    left, top = (int(np.clip(low[i], 0, size[i] - 2)) for i in (0, 1))
-    right, bottom = (int(np.clip(high[i], (left, top)[i] + 2, size[i])) for i in (0, 1))
+    left, top = (int(np.clip(low[i], least[i], most[i] - 2)) for i in (0, 1))
+    right, bottom = (int(np.clip(high[i], (left, top)[i] + 2, most[i])) for i in (0, 1))
     return Region(left, top, right, bottom)
 
 
@@ -123,7 +124,7 @@ class Renderer:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
-        self._region = even_region(self._still, (width, height))
+        self._region = even_region(self._still, target.bounds)
         self._scale = np.array([width + 2 * MARGIN, height + 2 * MARGIN], np.float32)
         self._to_map = np.array(
             [[self._scale[0], 0, 0, -MARGIN], [0, self._scale[1], 0, -MARGIN]], np.float32
@@ -193,7 +194,7 @@ class Renderer:
         ring[:, :2] = ring[:, :2] * weight + self._still[RINGS] * (1.0 - weight)
         behind = params.landmarks[list(OPENINGS)] + np.array([0.0, 0.0, params.pose.scale], np.float32)
         moved = np.concatenate([params.landmarks[:FACE_POINTS], behind, ring])
-        return moved[:, :2], moved[:, 2]
+        return self._still + (moved[:, :2] - self._still) * mesh.free[:, None], moved[:, 2]
 
     def _sources(self, face: Floats, shown: float) -> Floats:
         """(V, 2) where each vertex takes its pixels from.

@@ -27,6 +27,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 # Rings around the face: how far out (share of the way to where motion ends) and how much they move.
 RING_PLACES = (0.18, 0.45, 0.75, 1.0)
 REACH = 1.1  # the last ring lies this many face radii outside the face, or at the picture's border
+BORDER = 0.3  # within this of the picture's border, in outer-eye distances, motion is held back
 OPENINGS = (*RIGHT_EYE, *LEFT_EYE, *INNER_LIPS)
 
 
@@ -39,12 +40,14 @@ class TargetMesh:
         ring: (R, 3) float32 ring vertices as points of the frontal face (see `face_model.unpose`).
         ring_weight: (R,) how much of the head's motion each takes part in, 1 to 0.
         still: (V, 2) float32 where every vertex lies in the unmoved picture.
+        free: (V,) how freely each may move, 1 to 0: none does at the picture's border.
     """
 
     triangles: NDArray[np.int32]
     ring: Floats
     ring_weight: Floats
     still: Floats
+    free: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,15 @@ def build_mesh(params: FaceParams, bounds: tuple[int, int, int, int]) -> TargetM
         len(params.landmarks) :
     ]
     still = np.concatenate([face[:, :2], face[list(OPENINGS), :2], ring[:, :2]])
-    return TargetMesh(_triangles(), canonical, weight, np.ascontiguousarray(still, np.float32))
+    edges = np.minimum(still - bounds[:2], np.array(bounds[2:]) - 1 - still).min(axis=1)
+    free = np.clip(edges / (BORDER * params.pose.scale), 0.0, 1.0)
+    return TargetMesh(
+        _triangles(),
+        canonical,
+        weight,
+        still.astype(np.float32),
+        (free * free * (3 - 2 * free)).astype(np.float32),
+    )
 
 
 def _rings(oval: Floats, bounds: tuple[int, int, int, int]) -> tuple[Floats, Floats]:

@@ -20,9 +20,12 @@ class VirtualCamera(Protocol):
 
     Attributes:
         description: one line for people: "Xpression Cam (/dev/video10), 1280x720 I420 at 30 fps".
+        watched: whether somebody may be looking already, so that it shows the idling target at once; a
+            recording waits for the first frame of the camera.
     """
 
     description: str
+    watched: bool
 
     def convert(self, pixels: Pixels) -> Buffer:
         """(height, width, 3) BGR to the format of the output, in a buffer that the next call uses again."""
@@ -40,6 +43,8 @@ class VirtualCamera(Protocol):
 
 class NoCamera:
     """Converts as a device would, and drops the frames."""
+
+    watched = True
 
     def __init__(self, *, size: tuple[int, int], fps: float) -> None:
         """`size` is (width, height) in pixels. Raises OutputError where one is odd."""

@@ -40,6 +40,8 @@ class VideoFile:
     Encoding runs in a thread of its own. An error there is raised by the next `write` or by `close`.
     """
 
+    watched = False
+
     def __init__(
         self, path: Path, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
     ) -> None:

@@ -23,6 +23,8 @@ class PyVirtualCamera:
     pyvirtualcam itself prints some write errors instead of raising them.
     """
 
+    watched = True
+
     def __init__(self, backend: str | None, *, size: tuple[int, int], fps: float, device: str | None) -> None:
         """`backend` as pyvirtualcam names them ("obs", "unitycapture"), None for the first that works;
         `device` as that one takes it. Raises OutputError."""

@@ -52,6 +52,8 @@ class V4l2Camera:
         path: the device file.
     """
 
+    watched = True
+
     def __init__(
         self, path: Path, *, size: tuple[int, int], fps: float, kernel: Kernel | None = None
     ) -> None:
