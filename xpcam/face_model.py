@@ -142,10 +142,23 @@ def apply_pose(face: Floats, pose: Pose) -> Floats:
     return moved
 
 
+@cache
+def columns(pairs: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(upper, lower) landmark pairs as two index arrays."""
+    upper, lower = np.array(pairs, np.intp).T
+    return upper, lower
+
+
 def gap(face: Floats, pairs: tuple[tuple[int, int], ...]) -> float:
     """Mean opening between (upper, lower) landmark pairs of a frontal face, never negative."""
-    upper, lower = np.array(pairs).T
+    upper, lower = columns(pairs)
     return float(np.maximum(face[lower, 1] - face[upper, 1], 0.0).mean())
+
+
+def gaps(faces: Floats, pairs: tuple[tuple[int, int], ...]) -> Floats:
+    """(M,) `gap` of each of (M, 478, 3) frontal faces."""
+    upper, lower = columns(pairs)
+    return np.asarray(np.maximum(faces[:, lower, 1] - faces[:, upper, 1], 0.0).mean(axis=1))
 
 
 @cache

@@ -75,8 +75,8 @@ def estimate(samples: list[tuple[Floats, Pose]]) -> Neutral:
     """The neutral face of at least one (frontal face (478, 3), pose)."""
     faces = np.stack([face for face, _ in samples])
     weights = face_model.region_weights()
-    lips = np.array([gap(face, LIPS_APART) for face in faces])
-    lids = np.array([gap(face, RIGHT_LIDS + LEFT_LIDS) for face in faces])
+    lips = face_model.gaps(faces, LIPS_APART)
+    lids = face_model.gaps(faces, RIGHT_LIDS + LEFT_LIDS)
     resting = np.median(faces, axis=0)
     closed = faces[lips <= np.quantile(lips, 0.2)].mean(axis=0)
     low, high = np.quantile(lids, (0.5, 0.9), method="nearest")

@@ -22,6 +22,7 @@ from xpcam.face_model import (
     RIGHT_EYE,
     RIGHT_LIDS,
     apply_pose,
+    columns,
     unpose,
 )
 from xpcam.frame import FaceParams, Floats, Pixels
@@ -141,6 +142,9 @@ class Renderer:
         self._values = np.full((len(self._still), 3), SKIN, np.float32)
         self._values[LIPS, 2] = MOUTH
         self._face = unpose(target.params.landmarks, target.params.pose)
+        eyes = self._face[list(RIGHT_EYE + LEFT_EYE), 1]
+        self._middle = np.repeat(eyes.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
+        self._height = np.abs(eyes - self._middle)
         lips = target.params.landmarks[list(INNER_LIPS), :2]
         self._mouth = Mouth(target.picture, lips, face_model.gap(self._face, LIPS_APART))
 
@@ -154,24 +158,17 @@ class Renderer:
         half = self._coarse.draw(np.asarray((points - 0.5) / 2, np.float32), self._values, depth)
         cv2.transform(half, self._to_map, dst=self._half_map)
         cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
-        regions = []
-        for opening in self._openings:
-            region, drawn = opening.draw(points, self._values, depth, self._region.size)
-            if not region.empty:  # a face may look over the picture's edge
-                self._refine(region, drawn)
-            regions.append(region)
+        eyes, mouth, lips = self._refine(points, depth)
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
         moving = output[self._region.slices]
         sample(self._target.picture, self._map, out=moving)
-        for region_of, contour, lids in zip(
-            regions, (RIGHT_EYE, LEFT_EYE), (RIGHT_LIDS, LEFT_LIDS), strict=False
-        ):
+        for region, contour, lids in zip(eyes, (RIGHT_EYE, LEFT_EYE), (RIGHT_LIDS, LEFT_LIDS), strict=True):
             shut = self._shut(face, lids)
-            if shut > LASHES_FROM and not region_of.empty:
-                self._draw_lashes(moving, region_of, points[list(contour[:9])], shut, params.pose.scale)
-        if shown > 0 and not region.empty:  # the mouth was drawn last
-            self._mouth.fill(moving[region.slices], drawn[..., 2], self._map[region.slices], shown)
+            if shut > LASHES_FROM and not region.empty:
+                self._draw_lashes(moving, region, points[list(contour[:9])], shut, params.pose.scale)
+        if shown > 0 and not mouth.empty:
+            self._mouth.fill(moving[mouth.slices], lips, self._map[mouth.slices], shown)
         return output
 
     def _coarse_rasteriser(self) -> MeshRasteriser:
@@ -180,10 +177,19 @@ class Renderer:
         still[..., :2] = (coordinates(size) * 2 + 0.5 + self._region.corner + MARGIN) / self._scale
         return MeshRasteriser(self._target.mesh.triangles, size, still)
 
-    def _refine(self, region: Region, drawn: Floats) -> None:
-        """Put sharply drawn sampling coordinates in place of the enlarged ones."""
-        sharp = cv2.transform(drawn, self._to_map)
-        cv2.copyTo(sharp, cv2.inRange(drawn[..., 2], 0.01, 2.0), self._map[region.slices])
+    def _refine(self, points: Floats, depth: Floats) -> tuple[list[Region], Region, Floats]:
+        """Put sharply drawn sampling coordinates about eyes and mouth in place of the enlarged ones.
+
+        Returns the eyes' regions, the mouth's, and which part each of the mouth's pixels belongs to.
+        """
+        regions: list[Region] = []
+        for opening in self._openings:
+            region, drawn = opening.draw(points, self._values, depth, self._region.size)
+            regions.append(region)
+            if not region.empty:  # a face may look over the picture's edge
+                sharp = cv2.transform(drawn, self._to_map)
+                cv2.copyTo(sharp, cv2.inRange(drawn[..., 2], 0.01, 2.0), self._map[region.slices])
+        return regions[:2], regions[2], drawn[..., 2]
 
     def _place(self, params: FaceParams, face: Floats) -> tuple[Floats, Floats]:
         """(V, 2) vertices in pixels and (V,) their depth."""
@@ -203,15 +209,14 @@ class Renderer:
         place of the unturned head. A lid that opens beyond the picture's own stretches what there is.
         """
         sources = self._still.copy()
-        behind = apply_pose(face[list(OPENINGS)], self._target.params.pose)[:, :2]
-        own = self._face[list(OPENINGS)]
+        openings = face[list(OPENINGS)]
+        behind = apply_pose(openings, self._target.params.pose)[:, :2]
         eyes = EYES.stop - EYES.start
-        middle = np.repeat(own[:eyes, 1].reshape(2, -1).mean(axis=1), eyes // 2)
-        wider = np.abs(face[list(OPENINGS[:eyes]), 1] - middle) > np.abs(own[:eyes, 1] - middle)
+        wider = np.abs(openings[:eyes, 1] - self._middle) > self._height
         sources[EYES] = np.where(wider[:, None], self._still[EYES], behind[:eyes])
         sources[LIPS] += (behind[eyes:] - sources[LIPS]) * np.float32(shown)
         for lids in (RIGHT_LIDS, LEFT_LIDS):
-            upper, lower = np.array(lids).T  # a closing lower lid is taken from where its rim has ended
+            upper, lower = columns(lids)  # a closing lower lid is taken from where its rim has ended
             height = self._still[upper] - self._still[lower]
             sources[lower] -= height * np.float32(WATERLINE * self._shut(face, lids))
         return sources

@@ -20,6 +20,7 @@ from xpcam.face_model import (
     RIGHT_CREASE,
     RIGHT_LIDS,
     apply_pose,
+    columns,
     face_mesh,
     gap,
     region_weights,
@@ -218,8 +219,7 @@ class Retargeter:
         """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""
         eyes = zip((RIGHT_LIDS, LEFT_LIDS), (RIGHT_CREASE, LEFT_CREASE), motion.lids, strict=True)
         for lids, crease, opened in eyes:
-            pairs = np.array(lids)
-            upper, lower = pairs[:, 0], pairs[:, 1]
+            upper, lower = columns(lids)
             share = np.clip((opened - LID_CLOSED) / (1.0 - LID_CLOSED), 0.0, LID_WIDEST)
             share = max(0.0, 1.0 + self._gains.eyes * (share - 1.0))
             lift = 0.06 * (1.0 - min(share, 1.0))  # in a blink the lower lid rises a little
@@ -233,11 +233,10 @@ class Retargeter:
 
     def _part_lips(self, face: Floats) -> None:
         """Lips may meet but not cross."""
-        pairs = np.array(LIPS_APART)
-        upper, lower = face[pairs[:, 0], 1], face[pairs[:, 1], 1]
-        crossing = np.maximum(upper - lower, 0.0) / 2
-        face[pairs[:, 0], 1] = upper - crossing
-        face[pairs[:, 1], 1] = lower + crossing
+        upper, lower = columns(LIPS_APART)
+        crossing = np.maximum(face[upper, 1] - face[lower, 1], 0.0) / 2
+        face[upper, 1] -= crossing
+        face[lower, 1] += crossing
 
     def _pose(self, motion: Motion) -> Pose:
         gain, old = np.float32(self._gains.head), self._target.pose
