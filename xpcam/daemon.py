@@ -150,7 +150,7 @@ def _follow(
         frame = camera.latest(slots.until_closed())
         now = time.monotonic()
         if (frame is None and camera.finished) or _enough(settings, meter, now - began):
-            return
+            break
         if frame is not None:
             seen = now
             pixels = pipeline.step(frame, frame.captured_at)
@@ -161,6 +161,8 @@ def _follow(
             meter.delivered(frame)
             if sheet is not None:
                 sheet.add(frame.pixels, pixels)
+    if slots.missed:
+        log.info("%d pictures came too late for --fps %d and were left out", slots.missed, settings.fps)
 
 
 def _enough(settings: Settings, meter: Meter, seconds: float) -> bool:

@@ -16,7 +16,7 @@ from xpcam.resources import shipped
 
 LANDMARKS = 478
 FACE_POINTS = 468
-FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
+FOREHEAD, CHIN = 10, 152
 EYE_CORNERS = (33, 263)
 MOUTH_CORNERS = (61, 291)
 
@@ -56,8 +56,8 @@ class FaceMesh:
     Attributes:
         neutral: (478, 3) float32; outer eye corners 1 unit apart, their midpoint the origin,
             x right, y down, z away from the camera.
-        basis: (52, 478, 3) float32, displacement of each landmark by one ARKit blend shape at weight 1.
-        blendshape_names: the 52 ARKit names, in ARKit's order of MediaPipe's output.
+        basis: (51, 478, 3) float32, displacement of each landmark by one ARKit blend shape at weight 1.
+        blendshape_names: ARKit's names, all 52 but tongueOut, which the labels do not have.
         mirror: (478,) index of each landmark's partner on the other side.
         triangles: (T, 3) int32 landmark indices, the iris points not among them.
         triangle_part: (T,) uint8, 0 skin, 1 eye opening, 2 mouth opening.

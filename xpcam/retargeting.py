@@ -128,8 +128,8 @@ class Outline:
 
     Attributes:
         share: (478, 1) how much a landmark belongs to the outline, 0 to 1.
-        weights: (52, 2 * I) from the x and y offsets of the inner landmarks to blend-shape weights.
-        shapes: (52, 478 * 3) the blend shapes.
+        weights: (51, 2 * I) from the x and y offsets of the inner landmarks to blend-shape weights.
+        shapes: (51, 478 * 3) the blend shapes.
         inner: (I,) indices of the inner landmarks.
     """
 

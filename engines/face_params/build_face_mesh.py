@@ -5,7 +5,7 @@
 From the teacher's 478 three-dimensional landmarks of the generated portraits:
 
 1. Generalised Procrustes analysis (Gower 1975) puts every labelled face into one frame.
-2. Ridge regression of the aligned landmarks on the 52 blend-shape scores gives a neutral mean
+2. Ridge regression of the aligned landmarks on the 51 blend-shape scores (ARKit's but tongueOut) gives a neutral mean
    face (the intercept) and one displacement field per ARKit blend shape.
 3. The neutral face is made symmetric about x = 0, and a Delaunay triangulation of it, mouth and
    eyes opened so that lips and lids keep apart, gives the mesh that is warped at run time.
@@ -66,7 +66,7 @@ def upright(face: Array) -> Array:
 
 
 def ridge(aligned: Array, scores: Array) -> tuple[Array, Array]:
-    """Neutral face (N, 3) and blend-shape displacements (52, N, 3) by ridge regression."""
+    """Neutral face (N, 3) and blend-shape displacements (51, N, 3) by ridge regression."""
     count, points = aligned.shape[:2]
     design = np.concatenate([np.ones((count, 1)), scores], axis=1)
     penalty = RIDGE * np.eye(design.shape[1])
