@@ -16,8 +16,8 @@ DERIVATIVE_CUTOFF = 3.0  # hertz
 LONGEST_GAP = 0.5  # seconds without a face after which the past no longer counts
 
 # (cut-off at rest in hertz, hertz per unit of speed); a unit is an outer-eye distance, or a radian.
-SKIN, BROWS = (1.5, 10.0), (1.0, 8.0)
-LIPS, LIDS = (3.0, 14.0), (2.5, 20.0)
+SKIN, BROWS = (1.5, 10.0), (0.8, 6.0)
+LIPS, LIDS = (2.5, 12.0), (2.0, 18.0)
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 
 

@@ -54,8 +54,9 @@ BROWS = (
     (107, 336), (107, 168), (336, 168),
 )  # fmt: skip
 SPREADS = (0.015, 0.045)  # least and greatest that is used
+BETA = 0.6  # spreads within which errors count squared: their mean is asked for, as a median hides openings
 PAIRS = (*LIPS, *LIP_SHAPE, *LIDS, *BROWS)
-PAIR_WEIGHT = (*(1.0 for _ in LIPS), *(1.5 for _ in LIP_SHAPE), *(1.0 for _ in LIDS), *(1.0 for _ in BROWS))
+PAIR_WEIGHT = (*(1.5 for _ in LIPS), *(1.5 for _ in LIP_SHAPE), *(1.0 for _ in LIDS), *(1.0 for _ in BROWS))
 
 
 def eye_span(landmarks: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class LandmarkLoss(nn.Module):
         error = error[:, self.pairs[:, 0]] - error[:, self.pairs[:, 1]]  # (B, P, 2)
         units = error / self.spreads[:, None]
         return (
-            F.smooth_l1_loss(units, torch.zeros_like(units), beta=0.15, reduction="none").sum(-1)
+            F.smooth_l1_loss(units, torch.zeros_like(units), beta=BETA, reduction="none").sum(-1)
             * self.pair_weight
         ).mean(1)
 
@@ -120,7 +121,7 @@ class LandmarkLoss(nn.Module):
         error = (self.lengths(landmarks) - self.lengths(truth)) / self.spreads
         error = error[0::2] - error[1::2]
         both = face[0::2] * face[1::2]
-        loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.15, reduction="none")
+        loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=BETA, reduction="none")
         return ((loss * self.pair_weight).mean(1) * both).sum() / both.sum().clamp(min=1.0)
 
     def rough(self, coarse: Tensor, truth: Tensor, span: Tensor) -> Tensor:

@@ -49,14 +49,14 @@ class Interior:
     def paint(self) -> Floats:
         rng, gap = self._rng, self._gap
         kind = rng.random()
-        if kind < 0.3 and gap < 0.45 * self._span:
+        if kind < 0.35 and gap < 0.45 * self._span:
             self.clenched()
         else:
             if rng.random() < 0.6:
                 self.tongue()
-            if rng.random() < 0.75:
+            if rng.random() < 0.85:
                 reach = (
-                    gap * rng.uniform(0.15, 0.75)
+                    gap * rng.uniform(0.2, 0.95)
                     if rng.random() < 0.5
                     else self._span * rng.uniform(0.04, 0.2)
                 )
