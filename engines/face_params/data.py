@@ -66,8 +66,7 @@ def load(folder: Path) -> tuple[Portraits, Portraits]:
     twin = (small @ small[test].T).max(axis=1) > DUPLICATE
     names = [o[:4] if f.startswith("opencells") else "" for f, o in zip(files, origins, strict=True)]
     people = np.array(names)
-    jaw = scores[:, warping.JAW_OPEN].max(axis=1)
-    weights = 1.0 + 2.0 * (people != "") + 1.5 * (jaw > 0.15)
+    weights = 1.0 + 2.0 * (people != "") + 2.5 * (lip_gap(landmarks) > 0.02)
 
     def part(rows: np.ndarray) -> Portraits:
         index = np.flatnonzero(rows)
@@ -75,6 +74,12 @@ def load(folder: Path) -> tuple[Portraits, Portraits]:
         return Portraits([pictures[i] for i in index], landmarks[index], scores[index], chosen, people[index])
 
     return part(~test & ~twin), part(test)
+
+
+def lip_gap(landmarks: Floats) -> Floats:
+    """(N,) opening between the inner lips in outer-eye distances."""
+    gap = np.linalg.norm(landmarks[:, 13, :2] - landmarks[:, 14, :2], axis=1)
+    return np.asarray(gap / np.linalg.norm(landmarks[:, 33, :2] - landmarks[:, 263, :2], axis=1))
 
 
 def mean_crop_shape(portraits: Portraits) -> Floats:
@@ -110,7 +115,7 @@ class CropMaker:
     """Makes one training sample after another from portraits."""
 
     def __init__(
-        self, portraits: Portraits, seed: int, warped: float = 0.78, negatives: float = 0.07
+        self, portraits: Portraits, seed: int, warped: float = 0.68, negatives: float = 0.07
     ) -> None:
         self._data, self._rng = portraits, np.random.default_rng(seed)
         self._warper = warping.Warper()
@@ -193,7 +198,7 @@ def _mouth_opened(rng: Random, warp: warping.Warp) -> bool:
     size = fm.outer_eye_distance(warp.before)
     before = float(np.linalg.norm(warp.before[14, :2] - warp.before[13, :2])) / size
     after = float(np.linalg.norm(warp.after[14, :2] - warp.after[13, :2])) / size
-    return after > 0.03 and (after > 1.6 * before + 0.02 or (after > 0.06 and rng.random() < 0.3))
+    return after > 0.03 and (after > 1.6 * before + 0.02 or (after > 0.06 and rng.random() < 0.15))
 
 
 class CropStream(IterableDataset):

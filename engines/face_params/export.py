@@ -47,8 +47,9 @@ class LandmarkGraph(nn.Module):
         self.network.backbone.freeze_early()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        landmarks, _, logit = self.network(image.permute(0, 3, 1, 2).float())
-        return landmarks, logit.sigmoid()
+        pixels = image.permute(0, 3, 1, 2).float()
+        coarse, logit = self.network.coarse(pixels)
+        return self.network.refine(pixels, coarse, both_ways=True), logit.sigmoid()
 
 
 class DetectorGraph(nn.Module):

@@ -23,6 +23,9 @@ def mouth_inside(rng: Random, crop: Pixels, lips: Floats, light: float) -> None:
     region = crop[low[1] : high[1], low[0] : high[0]]
     lips = lips - low
     inside = Interior(rng, region.shape[:2], lips, light).paint()
+    if rng.random() < 0.5:  # teeth and gums in the colour of the lips: the edge between must be looked for
+        rows, columns = np.clip(lips.round().astype(int).T[::-1], 0, np.array(region.shape[:2])[:, None] - 1)
+        inside += (region[rows, columns].mean(axis=0) - inside) * np.float32(rng.uniform(0.15, 0.65))
     mask: Floats = np.zeros(region.shape[:2], np.float32)
     cv2.fillPoly(mask, [np.round(lips * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
     mask = cv2.GaussianBlur(mask, (3, 3), 0)[..., None]

@@ -178,6 +178,8 @@ class LandmarkNet(nn.Module):
         self.register_buffer("restore", torch.tensor(np.argsort(order)), persistent=False)
         for name, points in self.groups.items():
             self.register_buffer(f"{name}_points", torch.tensor(points), persistent=False)
+        mirror = torch.tensor([mouth.index(int(mesh.mirror[i])) for i in mouth])
+        self.register_buffer("mouth_mirror", mirror, persistent=False)
         self.register_buffer("mouth_centre", torch.tensor(MOUTH_CENTRE), persistent=False)
         self.register_buffer("left_centre", torch.tensor(LEFT_CENTRE), persistent=False)
         right_centre = torch.tensor([int(mesh.mirror[i]) for i in LEFT_CENTRE])
@@ -215,12 +217,22 @@ class LandmarkNet(nn.Module):
         left, right = moved.chunk(2)
         return left * EYE_HALF + left_at[:, None], right * (flip * EYE_HALF**2) + right_at[:, None]
 
-    def refine(self, image: Tensor, coarse: Tensor) -> Tensor:
+    def refine_mouth(self, patch: Tensor, mouth: Tensor, both_ways: bool) -> Tensor:
+        """Corrected mouth points (B, P, 2) in patch units; `both_ways` averages with what the mirrored patch says."""
+        seen = mouth + self.mouth(patch, mouth).float()
+        if not both_ways:
+            return seen
+        flip = mouth.new_tensor([-1.0, 1.0])
+        mirrored = mouth[:, self.mouth_mirror] * flip
+        mirrored = mirrored + self.mouth(patch.flip(3), mirrored).float()
+        return (seen + mirrored[:, self.mouth_mirror] * flip) / 2
+
+    def refine(self, image: Tensor, coarse: Tensor, both_ways: bool = False) -> Tensor:
         """Coarse landmarks (B, 478, 3) with those of lips, eyes and brows corrected from their patches."""
         guess = coarse.detach()[..., :2]
         centre = guess[:, self.mouth_centre].mean(1)
         mouth = (guess[:, self.mouth_points] - centre[:, None]) / MOUTH_HALF
-        mouth = mouth + self.mouth(self.cut(image, centre, MOUTH_HALF), mouth).float()
+        mouth = self.refine_mouth(self.cut(image, centre, MOUTH_HALF), mouth, both_ways)
         left, right = self.refine_eyes(image, guess)
         rest = coarse[:, self.rest_points, :2]
         flat = torch.cat([rest, mouth * MOUTH_HALF + centre[:, None], left, right], dim=1)[:, self.restore]
