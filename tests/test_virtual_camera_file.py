@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,15 @@ def test_times_that_are_given_hold(tmp_path: Path) -> None:
     assert shown_at(path) == pytest.approx([0, 0.1, 0.3, 0.4, 0.5, 1.0, 1.1], abs=1e-4)
 
 
+def test_a_wait_for_the_first_frame_is_no_jump_back(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    output = open_output(str(path), size=SIZE, fps=10)
+    for at in (-0.3, 0.0, 0.5):
+        output.write(output.convert(plain(COLOURS[0])), at)
+    output.close()
+    assert shown_at(path) == pytest.approx([0, 0.1, 0.5], abs=1e-4)
+
+
 def test_the_buffer_is_free_after_write(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     output = open_output(str(path), size=SIZE, fps=30)
@@ -119,11 +129,8 @@ def test_closing_twice_and_writing_after(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_no_frames_leave_no_file(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"clip{suffix}"
-    output = open_output(str(path), size=SIZE, fps=30)
-    assert path.exists()  # it can be written
-    output.close()
-    assert not path.exists()
+    open_output(str(tmp_path / f"clip{suffix}"), size=SIZE, fps=30).close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_frames_leave_an_older_file(tmp_path: Path) -> None:
@@ -131,6 +138,7 @@ def test_no_frames_leave_an_older_file(tmp_path: Path) -> None:
     record(path, 3)
     open_output(str(path), size=SIZE, fps=30).close()
     assert len(decoded(path)) == 3
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 15, 16])
@@ -140,11 +148,35 @@ def test_short_clips(tmp_path: Path, frames: int) -> None:
     assert len(decoded(path)) == frames
 
 
-def test_an_older_file_is_replaced(tmp_path: Path) -> None:
+def test_an_older_file_is_replaced_when_the_new_one_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     record(path, 40)
-    record(path, 3)
-    assert len(decoded(path)) == 3
+    output = open_output(str(path), size=SIZE, fps=30)
+    for _ in range(20):
+        output.write(output.convert(plain(COLOURS[0])))
+    assert len(decoded(path)) == 40
+    output.close()
+    assert len(decoded(path)) == 20
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "clip.mp4"
+    link.symlink_to(tmp_path / "disk" / "real.mp4")
+    record(link, 3)
+    assert link.is_symlink()
+    assert len(decoded(tmp_path / "disk" / "real.mp4")) == 3
+
+
+def test_a_name_that_is_taken_at_the_end_costs_no_recording(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    output = open_output(str(path), size=SIZE, fps=30)
+    output.write(output.convert(plain(COLOURS[0])))
+    path.mkdir()
+    with pytest.raises(OutputError, match=r"complete in .*clip\.mp4\.part; rename that"):
+        output.close()
+    assert len(decoded(tmp_path / "clip.mp4.part")) == 1
 
 
 WRITER = """
@@ -190,21 +222,30 @@ def readable(path: Path) -> int:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_kill_costs_the_last_moment_only(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"clip{suffix}"
+    path, part = tmp_path / f"clip{suffix}", tmp_path / f"clip{suffix}.part"
+    record(path, 3)
     assert run_writer("kill", path).returncode == -9
-    assert readable(path) >= 115  # of 150: a fragment and what waited for the encoder are lost
+    assert readable(part) >= 115  # of 150: a fragment and what waited for the encoder are lost
+    assert len(decoded(path)) == 3  # the older recording
+    left = part.read_bytes()
+    record(path, 4)
+    assert part.read_bytes() == left  # nor does the next one write over it
+    assert len(decoded(path)) == 4
+    assert set(tmp_path.iterdir()) == {path, part}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 def test_a_full_disk_is_told_and_keeps_what_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "clip.mp4"
+    path, part = tmp_path / "clip.mp4", tmp_path / "clip.mp4.part"
+    record(path, 3)
     ended = run_writer("full", path)
     assert ended.returncode == 1
-    assert str(path) in ended.stderr
-    assert "takes no more frames" in ended.stderr
+    assert f"{path} takes no more frames" in ended.stderr
+    assert f"plays in {part}; free some space" in ended.stderr
     assert ended.stderr.count("\n") == 1
-    assert path.stat().st_size == 300_000
-    assert readable(path) >= 5
+    assert part.stat().st_size == 300_000
+    assert readable(part) >= 5
+    assert len(decoded(path)) == 3  # the older recording
 
 
 def refused(spec: Path, size: tuple[int, int] = SIZE, audio_from: Path | None = None) -> str:
@@ -222,6 +263,14 @@ def test_a_folder_of_that_name(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.mkdir()
     assert "is a folder" in refused(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    os.mkfifo(path)
+    assert "may not be written over" in refused(path)
+    assert path.is_fifo()
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:

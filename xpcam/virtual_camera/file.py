@@ -1,12 +1,17 @@
 """A recording: H.264 in mp4, mov or mkv, made so that whatever ends it, what was written plays.
 
-mp4 and mov are written as `hybrid_fragmented` (FFmpeg >= 7.1): fragments of half a second while it runs,
-an ordinary file once closed. A kill or a full disk costs the last fragment.
+It grows as `clip.mp4.part` beside the file that was asked for and takes its name when it is closed, so that
+an older recording stays until there is a new one. A `.part` that is left plays, too, and is never written
+over: mp4 and mov are written as `hybrid_fragmented` (FFmpeg >= 7.1), fragments of half a second while it
+runs, an ordinary file once closed. A kill or a full disk costs the last fragment.
 """
 
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import av
@@ -17,15 +22,17 @@ from av.video.stream import VideoStream
 from xpcam.errors import OutputError
 from xpcam.frame import Pixels
 from xpcam.virtual_camera.i420 import Buffer, I420Converter
-from xpcam.virtual_camera.sound import open_sound
+from xpcam.virtual_camera.sound import Sound, open_sound
 
-SUFFIXES = (".mp4", ".mov", ".mkv")
+_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+SUFFIXES = tuple(_FORMATS)
 
 _FLUSH = {"flush_packets": "1"}  # whole fragments (mkv: blocks) reach the disk, never a part of one
 _FRAGMENTS = {"movflags": "hybrid_fragmented", "frag_duration": "500000"}  # microseconds
 _LIVE = {"preset": "ultrafast", "crf": "20"}  # 4 to 6 ms of one core for a frame of 1280x720
 _OFFLINE = {"preset": "veryfast", "crf": "18"}  # three times that, for half of the bytes
 _KEYFRAME_SECONDS = 2
+_FINE = 90_000  # ticks a second at least, for pictures that keep the times of a driver of uneven rate
 _QUEUE = 4  # frames that may wait for the encoder; then `write` blocks, for a recording drops nothing
 
 # ITU-T H.273 code points: sRGB pictures, coded with the matrix of BT.601, luma 16 to 235.
@@ -45,25 +52,29 @@ class VideoFile:
     def __init__(
         self, path: Path, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
     ) -> None:
-        """Begin a file; the first frame replaces an older one. `size` is (width, height) in pixels.
+        """Begin a file; closing it replaces an older one. `size` is (width, height) in pixels.
 
-        `audio_from` is a video whose sound goes along; it marks an offline rendering, which is encoded
-        slower and smaller. Raises OutputError.
+        `audio_from` is a video whose sound goes along; it marks an offline rendering, which keeps the
+        times of its frames and is encoded slower and smaller. Raises OutputError.
         """
         self._converter = I420Converter(size)
         _check(path, audio_from)
-        self._path = path
+        self._path = path.resolve()
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._next = 0  # the time stamp, in frames, that the next frame has at least
-        self._sound = open_sound(audio_from) if audio_from else None
+        self._step = self._fps.denominator * ceil(_FINE / self._fps.numerator) if audio_from else 1
+        self._tick = 1 / (self._fps * self._step)  # seconds; so many `_step` are a frame of a constant rate
+        self._last = -self._step  # the time stamp of the last frame, in ticks
+        self._sound: Sound | None = None
         try:
-            options = _FLUSH if path.suffix.lower() == ".mkv" else _FLUSH | _FRAGMENTS
-            self._container = av.open(str(path), "w", container_options=options)
-            self._stream = self._add_stream(size, _OFFLINE if audio_from else _LIVE)
-            if self._sound:
-                self._sound.join(self._container)
-            path.open("ab").close()  # FFmpeg opens it with the first frame; what forbids that is told now
-        except (FFmpegError, OSError) as error:
+            self._part = _reserve(self._path)
+            with ExitStack() as undo:
+                undo.callback(self._part.unlink)
+                if audio_from and (sound := open_sound(audio_from)):
+                    self._sound = sound
+                    undo.callback(sound.close)
+                self._begin(size, _OFFLINE if audio_from else _LIVE)
+                undo.pop_all()
+        except (FFmpegError, OSError, ValueError) as error:  # ValueError: PyAV, of what a format cannot hold
             raise OutputError(
                 f"{path} cannot be made ({_reason(error)}), a video file was wanted: choose another --output"
             ) from error
@@ -80,8 +91,8 @@ class VideoFile:
     def write(self, buffer: Buffer, at: float | None = None) -> None:
         """Add one frame; the buffer is free again when this returns. Raises OutputError.
 
-        `at` is the time it is shown, in seconds from the start of the recording, rounded to the frame
-        grid and kept rising; None: the frame after the last one.
+        `at` is the time it is shown, in seconds from the start of the recording, kept rising, and rounded
+        to the frame grid unless this is an offline rendering; None: the frame after the last one.
         """
         if not self._open:
             raise OutputError(f"{self._path} is closed, a frame came to be written: open the output again")
@@ -91,12 +102,17 @@ class VideoFile:
         self._frames.rotate(-1)
         for plane, part in zip(planes, _parts(buffer), strict=True):
             plane[:] = part
-        stamp = self._next if at is None else max(self._next, round(at * self._fps))
-        self._next = stamp + 1
-        self._pending.append(self._encoder.submit(self._encode, frame, stamp))
+        if at is None:
+            self._last += self._step
+        else:
+            self._last = max(self._last + 1, 0, round(at / self._tick))
+        self._pending.append(self._encoder.submit(self._encode, frame, self._last))
 
     def close(self) -> None:
-        """Finish the file; a second call does nothing. Raises OutputError where the end was not written."""
+        """Finish the file and give it its name, an older one is replaced now; without a frame there is none.
+
+        A second call does nothing. Raises OutputError where the end was not written.
+        """
         if not self._open:
             return
         self._open = False
@@ -104,6 +120,17 @@ class VideoFile:
         self._encoder.shutdown()
         while self._pending:
             self._settle(self._pending.popleft())
+        if self._last >= 0:
+            self._publish()
+
+    def _begin(self, size: tuple[int, int], options: dict[str, str]) -> None:
+        """Set up the container; FFmpeg opens the file with the first frame. Raises FFmpegError, OSError."""
+        kind = _FORMATS[self._path.suffix.lower()]
+        flags = _FLUSH if kind == "matroska" else _FLUSH | _FRAGMENTS
+        self._container = av.open(str(self._part), "w", format=kind, container_options=flags)
+        self._stream = self._add_stream(size, options)
+        if self._sound:
+            self._sound.join(self._container)
 
     def _add_stream(self, size: tuple[int, int], options: dict[str, str]) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=self._fps, options=options)
@@ -111,7 +138,7 @@ class VideoFile:
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.thread_count = 1  # the pipeline needs the other cores
-        context.time_base = 1 / self._fps
+        context.time_base = self._tick
         context.max_b_frames = 0  # they would begin the picture some frames after the sound
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * self._fps))
         context.color_primaries = _PRIMARIES_709
@@ -123,10 +150,11 @@ class VideoFile:
     def _encode(self, frame: av.VideoFrame, stamp: int) -> None:
         """(encoder thread) Encode one frame, and the sound up to it."""
         frame.pts = stamp
-        frame.time_base = 1 / self._fps
+        frame.duration = self._step
+        frame.time_base = self._tick
         self._container.mux(self._stream.encode(frame))
         if self._sound:
-            self._sound.mux_until(float(stamp / self._fps))
+            self._sound.mux_until(float(stamp * self._tick))
 
     def _finish(self) -> None:
         """(encoder thread) Write what the encoder still holds, the rest of the sound, and the index.
@@ -135,17 +163,16 @@ class VideoFile:
         Without a frame there is no file: FFmpeg 8.0 crashes where it should end an empty one.
         """
         try:
-            if not self._next:
-                if not self._path.stat().st_size:  # not an older recording
-                    self._path.unlink()
-                return
-            self._container.mux(self._stream.encode(None))
-            if self._sound:
-                self._sound.mux_until(float(self._next / self._fps))
+            if self._last >= 0:
+                self._container.mux(self._stream.encode(None))
+                if self._sound:
+                    self._sound.mux_until(float((self._last + self._step) * self._tick))
         finally:
             self._container.close()
             if self._sound:
                 self._sound.close()
+            if not self._part.stat().st_size:
+                self._part.unlink()
 
     def _settle(self, work: Future[None]) -> None:
         """Wait for one piece of the encoder's work; a failure ends the recording. Raises OutputError."""
@@ -153,9 +180,20 @@ class VideoFile:
             work.result()
         except (FFmpegError, OSError) as error:
             self._abandon()
+            kept = f"what was written until now plays in {self._part}; " if self._part.exists() else ""
             raise OutputError(
                 f"{self._path} takes no more frames ({_reason(error)}), room for the video was wanted: "
-                "what was written until now plays; free some space or choose another --output"
+                f"{kept}free some space or choose another --output"
+            ) from error
+
+    def _publish(self) -> None:
+        """Put the finished file in place of an older one. Raises OutputError."""
+        try:
+            self._part.replace(self._path)
+        except OSError as error:
+            raise OutputError(
+                f"{self._path} cannot be replaced ({_reason(error)}), the new recording was to take its "
+                f"name: it is complete in {self._part}; rename that"
             ) from error
 
     def _abandon(self) -> None:
@@ -178,8 +216,25 @@ def _check(path: Path, audio_from: Path | None) -> None:
         raise OutputError(
             f"{path} cannot be made: there is no folder {path.parent}; make it, or choose another --output"
         )
+    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        raise OutputError(
+            f"{path} is there and may not be written over, a video file was wanted: choose another --output"
+        )
     if path.exists() and audio_from and path.samefile(audio_from):
         raise OutputError(f"{path} is the driver video itself: choose another --output")
+
+
+def _reserve(path: Path) -> Path:
+    """Make the empty file that becomes `path`: clip.mp4.part, with a number where one was left by a crash."""
+    number = 1
+    while True:
+        part = path.with_name(f"{path.name}.part{number if number > 1 else ''}")
+        try:
+            part.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return part
 
 
 def _frame(size: tuple[int, int]) -> _Slot:
@@ -199,5 +254,5 @@ def _parts(buffer: Buffer) -> list[Buffer]:
     return [luma, chroma[0], chroma[1]]
 
 
-def _reason(error: FFmpegError | OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.codec import Codec
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-_COPIED = ("aac", "mp3", "ac3")  # what mp4, mov and mkv hold and players play; all else becomes AAC
+_COPIED = ("aac", "ac3")  # what mp4, mov and mkv hold and players play; all else becomes AAC
+
+_RATE = 48000  # samples a second, where AAC knows no rate of the source's
 
 _Timed = tuple[float, "Packet[AudioStream]"]
 """When a packet begins, in seconds, and the packet."""
@@ -30,7 +33,10 @@ class Sound:
         self._waiting: _Timed | None = None
 
     def join(self, container: OutputContainer) -> None:
-        """Add the audio stream to a file that has not begun yet: copied where that can be, else AAC."""
+        """Add the audio stream to a file that has not begun yet: copied where that can be, else AAC.
+
+        Raises FFmpegError or ValueError where the file cannot hold it.
+        """
         self._container = container
         context = self._track.codec_context
         if context.name in _COPIED:
@@ -38,7 +44,9 @@ class Sound:
             packets = self._copied()
         else:
             layout = "mono" if context.layout.nb_channels == 1 else "stereo"
-            self._stream = container.add_stream("aac", rate=context.sample_rate, layout=layout)
+            known = Codec("aac", "w").audio_rates or ()
+            rate = context.sample_rate if context.sample_rate in known else _RATE
+            self._stream = container.add_stream("aac", rate=rate, layout=layout)
             packets = self._encoded()
         self._packets = self._while_readable(packets)
 
@@ -54,10 +62,11 @@ class Sound:
         self._source.close()
 
     def _copied(self) -> Iterator[_Timed]:
-        begin = self._first_picture()
+        begin = last = self._first_picture()
         for packet in self._source.demux(self._track):
-            if packet.pts is None or packet.dts is None or packet.pts < begin:
-                continue  # the empty packet that ends a stream, or sound from before the first picture
+            if packet.pts is None or packet.dts is None or packet.pts < begin or packet.dts < last:
+                continue  # the end, sound from before the first picture, or damage: muxers want rising times
+            last = packet.dts + 1
             packet.pts -= begin
             packet.dts -= begin
             packet.stream = self._stream
@@ -93,12 +102,16 @@ class Sound:
 def open_sound(path: Path) -> Sound | None:
     """The sound of a video; None, and a log line, where there is none that can be read."""
     try:
-        source = av.open(str(path))
+        source = av.open(str(path), options={"protocol_whitelist": "file"})
     except (FFmpegError, OSError) as error:
         log.warning("no sound: %s cannot be read (%s)", path, error.strerror)
         return None
-    if not source.streams.audio:
+    track = next(iter(source.streams.audio), None)
+    if track is not None and track.codec_context is not None:
+        return Sound(path, source, track)
+    if track is None:
         log.info("no sound: %s has none", path)
-        source.close()
-        return None
-    return Sound(path, source, source.streams.audio[0])
+    else:
+        log.warning("no sound: that of %s is in a format that FFmpeg cannot decode", path)
+    source.close()
+    return None
