@@ -280,3 +280,60 @@ def test_auto_without_any_says_what_to_do(driver: FakeDriver) -> None:
 def test_auto_says_why_none_was_free(driver: FakeDriver) -> None:
     driver.locked, driver.holders = True, [Holder(99, "xpcam")]
     assert "xpcam 99" in refused(driver, lambda: open_v4l2(size=SIZE, fps=30, kernel=driver))
+
+
+SECOND = replace(DEVICE, path=Path("/dev/video2"), label="OBS Virtual Camera")
+
+
+class TwoDevices(FakeDriver):
+    """A second loopback device beside the one that the fake models; that one is free."""
+
+    def devices(self) -> list[Device]:
+        return [SECOND, *super().devices()]
+
+    def others(self, path: Path) -> list[Holder]:
+        return [] if path == SECOND.path else super().others(path)
+
+    def open(self, path: Path) -> int:
+        if path == SECOND.path:
+            self.descriptors += 1
+            self.open_.add(self.descriptors)
+            return self.descriptors
+        return super().open(path)
+
+
+@pytest.mark.parametrize("version", ["0.12.7", "0.13.2", "0.15.0"])
+@pytest.mark.parametrize("why", ["locked", "streams"])
+def test_auto_takes_another_where_ours_is_busy_and_names_both(
+    version: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = TwoDevices(version, holders=[Holder(99, "ffmpeg")])
+    if why == "locked":
+        driver.locked = True
+    else:
+        driver.writer = 7
+    camera = open_v4l2(size=SIZE, fps=30, kernel=driver)
+    assert camera.path == Path("/dev/video2")
+    assert "OBS Virtual Camera (/dev/video2)" in camera.description
+    (told,) = caplog.records
+    assert told.levelname == "WARNING"
+    for part in (
+        "taking /dev/video2 (OBS Virtual Camera) instead",
+        "/dev/video10",
+        "Xpression Cam",
+        "ffmpeg 99",
+    ):
+        assert part in told.getMessage()
+    camera.close()
+    assert not driver.open_
+
+
+def test_auto_prefers_ours_where_both_are_free(caplog: pytest.LogCaptureFixture) -> None:
+    assert open_v4l2(size=SIZE, fps=30, kernel=TwoDevices("0.15.0")).path == LOOPBACK
+    assert not caplog.records
+
+
+def test_auto_says_a_wrong_size_once() -> None:
+    with pytest.raises(OutputError) as caught:
+        open_v4l2(size=(65, 48), fps=30, kernel=TwoDevices("0.15.0"))
+    assert str(caught.value).count("must be even") == 1

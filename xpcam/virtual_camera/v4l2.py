@@ -99,22 +99,28 @@ class V4l2Camera:
 
 
 def open_v4l2(*, size: tuple[int, int], fps: float, kernel: Kernel | None = None) -> V4l2Camera:
-    """Open the loopback device labelled "Xpression Cam", else any free one; raises OutputError."""
+    """Open the loopback device labelled "Xpression Cam", else any free one; raises OutputError.
+
+    Where ours is refused and another taken, a warning names both: people would look for ours.
+    """
     kernel = kernel or Linux()
     found = [device for device in kernel.devices() if device.loopback]
-    candidates = [device for device in found if device.label == OUR_LABEL] or found
-    if not candidates:
+    if not found:
         raise OutputError(
             f"no v4l2loopback device was found, one is wanted as the virtual camera: run {_INSTALL}, "
             "or record a file with --output clip.mp4"
         )
-    refusals = []
-    for device in candidates:
+    refusals: list[str] = []
+    for device in sorted(found, key=lambda device: device.label != OUR_LABEL):
         try:
-            return V4l2Camera(device.path, size=size, fps=fps, kernel=kernel)
+            camera = V4l2Camera(device.path, size=size, fps=fps, kernel=kernel)
         except OutputError as error:
             refusals.append(str(error))
-    raise OutputError("; ".join(refusals))
+            continue
+        if refusals:
+            log.warning("taking %s (%s) instead: %s", device.path, device.label, "; ".join(refusals))
+        return camera
+    raise OutputError("; ".join(dict.fromkeys(refusals)))
 
 
 def _device(kernel: Kernel, path: Path) -> Device | None:
