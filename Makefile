@@ -9,7 +9,7 @@ PORTRAIT = portrait=$$($(BIN)/python -c \
     'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench evaluate
+.PHONY: help demo test test-device check bench evaluate
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ demo: $(VENV)/demo  ## the main job on the built-in driver: a generated portrait
 
 test: $(VENV)/dev  ## every test (those that need hardware say why they are skipped)
 	@$(BIN)/python -m pytest
+
+test-device: $(VENV)/dev  ## the virtual camera against the real kernel driver (Debian 12; takes long)
+	@tests/device/run.sh || [ $$? -eq 77 ]
 
 check: $(VENV)/dev  ## ruff, mypy --strict, version equal to the changelog's
 	@$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Runs the V4L2 writer against the real v4l2loopback driver, in an emulated machine (QEMU), so that neither
-# this machine's kernel nor its devices are touched. Nothing is installed: packages are fetched and unpacked.
+# this machine's kernel nor its devices are touched: kernel and drivers are fetched and unpacked, not installed.
 #
+#   make test-device                      which is
 #   tests/device/run.sh [VERSION...]      versions of v4l2loopback; all that are known where none is named
 #
-# Wants Debian 12 (its 6.1 kernel) and the tools named below; ends with 77 and the reason where they lack.
+# Wants Debian 12 (its 6.1 kernel) and the packages named below, which root gets installed and others are
+# told of; ends with 77 and the reason where it cannot run.
 # Chromium and pyvirtualcam are checked too where they are installed.
 # XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
 # XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of check_v4l2.py);
@@ -16,7 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 project=$(cd "$here/../.." && pwd)
 python=${XPCAM_PYTHON:-$project/.venv/bin/python}
 cache=${XPCAM_DEVICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xpcam-device}
-tools="qemu-system-x86 busybox-static cpio kmod make gcc v4l-utils ffmpeg"
+packages="qemu-system-x86 busybox-static cpio kmod make gcc v4l-utils ffmpeg"
 
 # Debian 12, its backports, Debian 13.
 declare -A package=([0.12.7]=0.12.7-2 [0.13.2]=0.13.2-1~bpo12+1 [0.15.0]=0.15.0-2)
@@ -28,13 +30,26 @@ declare -A sha256=(
 
 skip() { echo "skipped: $1"; exit 77; }
 
+missing() {
+    local tool found=
+    for tool in qemu-system-x86_64 busybox cpio modprobe make gcc v4l2-ctl ffmpeg; do
+        PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null || found+="$tool "
+    done
+    echo "${found% }"
+}
+
+install_packages() {
+    [ "$(id -u)" -eq 0 ] || return 0
+    echo "installing $packages ..."
+    # shellcheck disable=SC2086 # one word for each package
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages; } \
+        >/dev/null || skip "apt-get could not install $packages"
+}
+
 require() {
     grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release || skip "Debian 12 is wanted, for its 6.1 kernel"
-    local tool
-    for tool in qemu-system-x86_64 busybox cpio modprobe make gcc v4l2-ctl ffmpeg; do
-        PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null \
-            || skip "$tool is missing; run: sudo apt-get install --no-install-recommends $tools"
-    done
+    [ -z "$(missing)" ] || install_packages
+    [ -z "$(missing)" ] || skip "missing: $(missing); run: sudo apt-get install --no-install-recommends $packages"
     [ -x "$python" ] || skip "no Python at $python; run make test, or set XPCAM_PYTHON"
 }
 
