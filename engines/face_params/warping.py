@@ -99,6 +99,23 @@ def move_corners(rng: Random) -> Floats:
     return moved
 
 
+def part_lips(rng: Random) -> Floats:
+    """(478, 3) displacements that raise the upper and drop the lower lip, each by its own amount, the jaw still."""
+    shape = fm.face_mesh().neutral
+    corner = shape[fm.MOUTH_CORNERS[1]]
+    across = shape[:, 0] / corner[0]
+    middle = (shape[13, 1] + shape[14, 1]) / 2
+    above = middle + (corner[1] - middle) * across**2 - shape[:, 1]  # over the line between the lips
+    above[list(fm.INNER_LIPS[1:10])] = 1e-3
+    above[list(fm.INNER_LIPS[11:])] = -1e-3
+    width = np.clip(1 - across**2, 0, 1)
+    up, down = abs(rng.normal(0, 0.03)), abs(rng.normal(0, 0.045))
+    reach = np.exp(-0.5 * (above / np.where(above > 0, 0.12, 0.16)) ** 2) * width
+    moved = np.zeros_like(shape)
+    moved[:, 1] = reach * np.where(above > 0, -up, down)
+    return moved
+
+
 def uncross(landmarks: Floats, down: Floats) -> None:
     """Let no upper lid or lip lie below its lower partner, seen along the face's own `down` (2,)."""
     for upper, lower in (*fm.RIGHT_LIDS, *fm.LEFT_LIDS, *fm.LIPS_APART):
@@ -137,6 +154,8 @@ def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Wa
     moved = np.tensordot(difference, fm.face_mesh().basis, axes=1)
     if rng.random() < 0.7:
         moved = moved + move_corners(rng)
+    if rng.random() < 0.5:
+        moved = moved + part_lips(rng)
     moved = moved @ rotation.T * pose.scale
     expressed = landmarks + moved.astype(np.float32)
     expressed[fm.FACE_POINTS :] = landmarks[fm.FACE_POINTS :]  # irises stay: gaze comes from the data
