@@ -203,7 +203,8 @@ def _rings(oval: Floats, bounds: tuple[int, int, int, int]) -> tuple[Floats, Flo
     centre = oval[:, :2].mean(axis=0)
     out = oval[:, :2] - centre
     limits = np.where(out > 0, np.array(bounds[2:]) - 1, np.array(bounds[:2])) - centre
-    to_border = np.min(limits / np.where(np.abs(out) < 1e-3, 1e-3, out), axis=1)
+    away = np.abs(out) > 1e-3  # a point straight above or below the middle is nearer to neither side
+    to_border = np.min(np.where(away, limits, np.inf) / np.where(away, out, 1.0), axis=1)
     reach = np.clip(to_border - 1.0, 0.02, REACH)
     rings, weights = [], []
     for place in RING_PLACES:
