@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -54,3 +59,13 @@ def test_sampling_writes_into_a_view() -> None:
     sample(picture, coordinates((80, 60))[10:30, 20:60].copy(), out=view)
     np.testing.assert_array_equal(out[10:30, 20:60], picture[10:30, 20:60])
     assert not out[:10].any()
+
+
+def test_it_draws_where_opencv_has_no_ipp() -> None:
+    script = (
+        "from test_mesh_warp import *\n"
+        "assert (MeshRasteriser(TRIANGLES, (80, 60)).draw(SQUARE, np.ones((4, 3), np.float32)) == 1).any()"
+    )
+    environment = {**os.environ, "OPENCV_IPP": "disabled", "PYTHONPATH": str(Path(__file__).parent)}
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -41,7 +41,7 @@ class MeshRasteriser:
         width, height = size
         self.size = size
         self._background = np.zeros((height, width, 3), np.float32) if background is None else background
-        self._triangles = np.ascontiguousarray(triangles, np.int32).reshape(-1, 1, 3)
+        self._triangles = np.ascontiguousarray(triangles, np.int32).reshape(1, -1, 3)
         self._values = np.empty((height, width, 3), np.float32)
         self._depth = np.empty((height, width), np.float32)
         self._camera = np.eye(4, dtype=np.float32)
@@ -64,11 +64,12 @@ class MeshRasteriser:
         if depth is not None:
             span = float(np.ptp(depth)) or 1.0
             distance += (depth - depth.min()) * (_DEPTH_RANGE / span)
-        vertices = np.empty((len(points), 1, 3), np.float32)
-        vertices[:, 0, 0] = (points[:, 0] + 0.5 - width / 2) * (2 / height) * distance
-        vertices[:, 0, 1] = -(points[:, 1] + 0.5 - height / 2) * (2 / height) * distance
-        vertices[:, 0, 2] = -distance
-        colours = np.ascontiguousarray(values, np.float32).reshape(-1, 1, 3)
+        # As one row: a column of vertices fails where OpenCV has no IPP (ARM).
+        vertices = np.empty((1, len(points), 3), np.float32)
+        vertices[0, :, 0] = (points[:, 0] + 0.5 - width / 2) * (2 / height) * distance
+        vertices[0, :, 1] = -(points[:, 1] + 0.5 - height / 2) * (2 / height) * distance
+        vertices[0, :, 2] = -distance
+        colours = np.ascontiguousarray(values, np.float32).reshape(1, -1, 3)
         np.copyto(self._values, self._background)
         self._depth.fill(_FAR)
         cv2.triangleRasterize(
