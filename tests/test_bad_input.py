@@ -12,7 +12,7 @@ import openpeople
 import pytest
 from PIL import Image
 
-from xpcam import cli, inference
+from xpcam import cli, providers
 
 Make = Callable[[Path], list[str]]
 
@@ -165,7 +165,7 @@ def test_one_line_and_its_exit_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     case = CASES[name]
-    if name == "device: no GPU" and inference.count_gpus():
+    if name == "device: no GPU" and providers.count_gpus():
         pytest.skip("this machine has a GPU")
     good = ["--target", str(good_target), "--camera", "demo", "--output", "none", "--frames", "2"]
     code = run(monkeypatch, ["start", *good, "--log-level", "error", *case.arguments(tmp_path)])

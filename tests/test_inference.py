@@ -9,11 +9,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
-from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, RuntimeException
 
-from xpcam import inference
+from xpcam import inference, providers
 from xpcam.errors import EngineError
-from xpcam.inference import Choice, Contract, Device, Engine, Tensor, choose_providers
+from xpcam.inference import Contract, Engine, Tensor
+from xpcam.providers import Choice, Device, choose_providers
 
 IMAGE = Tensor("uint8", (1, 8, 8, 3))
 MEAN = Tensor("float32", (1, 3))
@@ -28,7 +29,7 @@ def forget_choices() -> Iterator[None]:
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "count_gpus", lambda: 0)
+    monkeypatch.setattr(providers, "count_gpus", lambda: 0)
 
 
 def write_model(path: Path, shape: list[int | str], *, half: bool = False) -> Path:
@@ -153,7 +154,7 @@ def test_auto_falls_back_to_the_cpu_and_says_why(
 
 
 def test_the_order_is_tensorrt_cuda_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "_refusal", lambda device: "")
+    monkeypatch.setattr(providers, "_refusal", lambda device: "")
     assert choose_providers("auto") == Choice(("tensorrt", "cuda", "cpu"), {})
     assert choose_providers("cuda") == Choice(("cuda", "cpu"), {})
     assert choose_providers("cpu") == Choice(("cpu",), {})
@@ -161,18 +162,18 @@ def test_the_order_is_tensorrt_cuda_cpu(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_one_refused_device_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse = {"tensorrt": "not installed: libnvinfer.so.10", "cuda": ""}
-    monkeypatch.setattr(inference, "_refusal", refuse.__getitem__)
+    monkeypatch.setattr(providers, "_refusal", refuse.__getitem__)
     choice = choose_providers("auto")
     assert choice.devices == ("cuda", "cpu")
     assert str(choice) == "TensorRT not used: not installed: libnvinfer.so.10"
 
 
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = [provider for _, provider in inference.NAMES.values()]
+    everything = [provider for _, provider in providers.NAMES.values()]
     monkeypatch.setattr(ort, "get_available_providers", lambda: everything)
     monkeypatch.setattr(ort, "preload_dlls", lambda **_: None)
-    monkeypatch.setattr(inference, "count_gpus", lambda: 1)
-    monkeypatch.setattr(inference, "_libraries", lambda device: ("libnone.so.1", "libneither.so.2"))
+    monkeypatch.setattr(providers, "count_gpus", lambda: 1)
+    monkeypatch.setattr(providers, "_libraries", lambda device: ("libnone.so.1", "libneither.so.2"))
     with pytest.raises(EngineError, match=r"not installed: libnone.so.1, libneither.so.2"):
         choose_providers("cuda")
 
@@ -186,11 +187,87 @@ def test_a_build_without_gpus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_that_does_not_start_is_an_error_when_it_was_asked_for(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "_refusal", lambda device: "")
+    monkeypatch.setattr(providers, "_refusal", lambda device: "")
     monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda self: ["CPUExecutionProvider"])
-    monkeypatch.setattr(inference, "_load", lambda path, choice, threads: ort.InferenceSession(str(path)))
+    monkeypatch.setattr(inference, "_load", lambda path, devices, threads: ort.InferenceSession(str(path)))
     with pytest.raises(EngineError, match="--device cuda is not possible, it did not start"):
         Engine(model, device="cuda")
+
+
+def refuse_gpus(
+    monkeypatch: pytest.MonkeyPatch, errors: dict[str, Exception], at_run: bool = False
+) -> list[list[str]]:
+    """Sessions that fail on the given devices, as they are made or as they first run; what was tried."""
+    monkeypatch.setattr(providers, "_refusal", lambda device: "")
+    tried: list[list[str]] = []
+    real = ort.InferenceSession
+
+    def make(model: Path, options: object, providers: list[str], **named: object) -> object:
+        assert named == {"enable_fallback": 0}
+        tried.append([name.removesuffix("ExecutionProvider") for name in providers])
+        error = errors.get(tried[-1][0])
+        if error is not None and not at_run:
+            raise error
+        session = real(model, options, providers=["CPUExecutionProvider"])
+        monkeypatch.setattr(session, "get_providers", lambda: providers)
+        if error is not None:
+            monkeypatch.setattr(session, "run", lambda *_: (_ for _ in ()).throw(error))
+        return session
+
+    monkeypatch.setattr(ort, "InferenceSession", make)
+    return tried
+
+
+@pytest.mark.parametrize("at_run", [False, True])
+def test_auto_goes_on_to_the_next_device_when_one_fails(
+    at_run: bool,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    errors = {
+        "Tensorrt": EPFail("[ONNXRuntimeError] : 11 : no\nplan"),
+        "CUDA": RuntimeError("CUDA failure 2"),
+    }
+    tried = refuse_gpus(monkeypatch, errors, at_run)
+    assert Engine(model, device="auto").device == "cpu"
+    assert tried == [["Tensorrt", "CUDA", "CPU"], ["CUDA", "CPU"], ["CPU"]]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "TensorRT not used: 11 : no plan; trying CUDA",
+        "CUDA not used: CUDA failure 2; trying CPU",
+    ]
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("at_run", [False, True])
+def test_a_device_that_was_asked_for_and_fails_is_named(
+    at_run: bool, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = refuse_gpus(monkeypatch, {"CUDA": RuntimeException("out of memory")}, at_run)
+    with pytest.raises(
+        EngineError, match="--device cuda is not possible, out of memory: wanted an NVIDIA GPU"
+    ):
+        Engine(model, device="cuda")
+    assert tried == [["CUDA", "CPU"]]
+
+
+def test_a_failing_cpu_is_the_end(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = {name: RuntimeException("no memory") for name in ("Tensorrt", "CUDA", "CPU")}
+    refuse_gpus(monkeypatch, failing)
+    with pytest.raises(EngineError, match=r"means.onnx cannot be loaded \(no memory\)"):
+        Engine(model, device="auto")
+
+
+def test_a_damaged_file_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = refuse_gpus(monkeypatch, {})
+    (tmp_path / "damaged.onnx").write_bytes(b"not a model at all")
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        Engine(tmp_path / "damaged.onnx", device="auto")
+    assert len(tried) == 1
+    assert caplog.text == ""
 
 
 def test_a_failure_while_running_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

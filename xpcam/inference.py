@@ -1,37 +1,24 @@
-"""Engines: .onnx files, run by ONNX Runtime with TensorRT, CUDA or the CPU, chosen in one place."""
+"""Engines: .onnx files, run by ONNX Runtime on the best device that works."""
 
-import ctypes
 import logging
 import os
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cache
-from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import build_and_package_info
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from xpcam.errors import EngineError
+from xpcam.providers import NAMES, Device, choose_providers, not_possible
 
 log = logging.getLogger(__name__)
 
-Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 Array = NDArray[Any]
-
-NAMES: Final = {
-    "tensorrt": ("TensorRT", "TensorrtExecutionProvider"),
-    "cuda": ("CUDA", "CUDAExecutionProvider"),
-    "cpu": ("CPU", "CPUExecutionProvider"),
-}
-"""Devices in order of preference: the name people read, and ONNX Runtime's."""
 
 DTYPES: Final = {
     "tensor(float)": "float32",
@@ -42,18 +29,17 @@ DTYPES: Final = {
 }
 
 # ONNX Runtime's exceptions share no base class but Exception.
-LOAD_ERRORS: Final = (
-    ort_errors.EPFail,
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
+FILE_ERRORS: Final = (
     ort_errors.InvalidGraph,
     ort_errors.InvalidProtobuf,
     ort_errors.NoModel,
     ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
 )
 RUN_ERRORS: Final = (ort_errors.EPFail, ort_errors.Fail, ort_errors.RuntimeException)
+# RuntimeError and ValueError are what a provider raises that cannot be made (no memory, too old a driver).
+START_ERRORS: Final = (
+    *RUN_ERRORS, ort_errors.InvalidArgument, ort_errors.NotImplemented, RuntimeError, ValueError
+)  # fmt: skip
 
 # Above two, an engine of a few milliseconds gains nothing and takes cores from decoding and rendering.
 MOST_THREADS: Final = 2
@@ -76,17 +62,6 @@ class Contract:
 
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Devices to try, best first, and one short reason for each that cannot be used here."""
-
-    devices: tuple[str, ...]
-    refusals: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return "; ".join(f"{NAMES[device][0]} not used: {why}" for device, why in self.refusals.items())
 
 
 class Engine:
@@ -113,17 +88,14 @@ class Engine:
         Raises:
             EngineError: the file is missing, damaged or another model; or the device does not work here.
         """
-        choice = choose_providers(device)
         self.name = model.stem
-        self._session: ort.InferenceSession | None = _load(model, choice, threads or default_threads())
-        self.device = _running(self._session, device, choice)
-        self.inputs = {node.name: _tensor(node, model) for node in self._session.get_inputs()}
-        self.outputs = {node.name: _tensor(node, model) for node in self._session.get_outputs()}
+        self._session: ort.InferenceSession | None
+        self._session, self.device = _start(model, device, threads or default_threads())
+        self.inputs, self.outputs = _tensors(self._session, model)
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         if contract is not None:
             _check(model, "input", self.inputs, contract.inputs)
             _check(model, "output", self.outputs, contract.outputs)
-        self.run({name: np.zeros(want.shape, want.dtype) for name, want in self.inputs.items()})
         log.info("engine %s runs on %s", self.name, NAMES[self.device][0])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -158,78 +130,47 @@ class Engine:
         self.close()
 
 
-@cache
-def choose_providers(device: Device) -> Choice:
-    """Which devices to try, in the order TensorRT, CUDA, CPU, and why the others are refused.
-
-    Nothing is asked of ONNX Runtime that cannot work: it would answer with a page of red text.
-
-    Raises:
-        EngineError: a device other than "auto" was asked for and does not work here.
-    """
-    if device == "cpu":
-        return Choice(("cpu",), {})
-    wanted = ("tensorrt", "cuda") if device == "auto" else (device,)
-    refusals = {name: why for name in wanted if (why := _refusal(name))}
-    if device in refusals:
-        raise EngineError(_not_possible(device, refusals[device]))
-    choice = Choice((*(name for name in wanted if name not in refusals), "cpu"), refusals)
-    if refusals:
-        log.info("%s", choice)
-    return choice
-
-
 def default_threads() -> int:
     """Threads within one run: the cores this process may use, at most two."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(MOST_THREADS, cores))
 
 
-def _refusal(device: str) -> str:
-    """Why a GPU device cannot work here, or an empty string."""
-    if NAMES[device][1] not in ort.get_available_providers():
-        return "this ONNX Runtime is built without it"
-    if count_gpus() == 0:
-        return "no NVIDIA GPU with a driver found"
-    with redirect_stdout(StringIO()):  # it prints what it misses; that is said below, in one line
-        ort.preload_dlls(cuda=True, cudnn=True, msvc=False)
-    missing = [library for library in _libraries(device) if not _loads(library)]
-    return f"not installed: {', '.join(missing)}" if missing else ""
-
-
-def _libraries(device: str) -> tuple[str, ...]:
-    if not sys.platform.startswith("linux"):
-        return ()
-    cuda = str(getattr(build_and_package_info, "cuda_version", "13")).split(".", maxsplit=1)[0]
-    libraries = (f"libcudart.so.{cuda}", f"libcublasLt.so.{cuda}", "libcudnn.so.9")
-    return (*libraries, "libnvinfer.so.10") if device == "tensorrt" else libraries
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-def count_gpus() -> int:
-    """NVIDIA GPUs that the driver offers to this process; 0 where there is no driver."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
-
-
-def _load(model: Path, choice: Choice, threads: int) -> ort.InferenceSession:
+def _start(model: Path, device: Device, threads: int) -> tuple[ort.InferenceSession, str]:
+    """A session that has run once, and its device: the best one on which both work."""
     if not model.is_file():
         raise EngineError(
             f"no engine file at {model}: wanted an .onnx file; check the path or reinstall xpcam"
         )
+    left = choose_providers(device).devices
+    while True:
+        try:
+            return _start_on(left, model, device, threads)
+        except (*FILE_ERRORS, *START_ERRORS) as error:
+            if left == ("cpu",) or isinstance(error, FILE_ERRORS):
+                raise EngineError(
+                    f"the engine file {model} cannot be loaded ({_one_line(error)}): wanted an ONNX model; "
+                    "it may be truncated, reinstall xpcam"
+                ) from error
+            if device != "auto":
+                raise EngineError(not_possible(device, _one_line(error))) from error
+            failed, *rest = left
+            log.warning("%s not used: %s; trying %s", NAMES[failed][0], _one_line(error), NAMES[rest[0]][0])
+            left = tuple(rest)
+
+
+def _start_on(
+    devices: tuple[str, ...], model: Path, device: Device, threads: int
+) -> tuple[ort.InferenceSession, str]:
+    session = _load(model, devices, threads)
+    running = _running(session, device, devices)
+    inputs, _ = _tensors(session, model)
+    # So that the first frame is as fast as any other; and some GPUs (too old, too full) fail only here.
+    session.run(None, {name: np.zeros(want.shape, want.dtype) for name, want in inputs.items()})
+    return session, running
+
+
+def _load(model: Path, devices: tuple[str, ...], threads: int) -> ort.InferenceSession:
     ort.set_default_logger_severity(4)  # what goes wrong arrives as an exception; see _running
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -237,31 +178,26 @@ def _load(model: Path, choice: Choice, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     # Spinning threads would hold the cores between frames that decoding and rendering need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(model, options, providers=[NAMES[name][1] for name in choice.devices])
-    except LOAD_ERRORS as error:
-        raise EngineError(
-            f"the engine file {model} cannot be loaded ({_one_line(error)}): wanted an ONNX model; "
-            "it may be truncated, reinstall xpcam"
-        ) from error
+    # ONNX Runtime's own fallback prints several lines and hides the reason.
+    providers = [NAMES[name][1] for name in devices]
+    return ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
 
 
-def _running(session: ort.InferenceSession, device: Device, choice: Choice) -> str:
+def _running(session: ort.InferenceSession, device: Device, devices: tuple[str, ...]) -> str:
     """The device a session really runs on: ONNX Runtime falls back in silence."""
     active = session.get_providers()
     running = next(name for name in NAMES if NAMES[name][1] in active)
     if device not in ("auto", running):
-        raise EngineError(_not_possible(device, "it did not start"))
-    if running != choice.devices[0]:
-        log.warning("%s did not start, running on %s", NAMES[choice.devices[0]][0], NAMES[running][0])
+        raise EngineError(not_possible(device, "it did not start"))
+    if running != devices[0]:
+        log.warning("%s did not start, running on %s", NAMES[devices[0]][0], NAMES[running][0])
     return running
 
 
-def _not_possible(device: Device, why: str) -> str:
-    return (
-        f"--device {device} is not possible, {why}: wanted an NVIDIA GPU, its driver and the libraries of "
-        f"CUDA{' and TensorRT' if device == 'tensorrt' else ''}; install them or use --device auto"
-    )
+def _tensors(session: ort.InferenceSession, model: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inputs and outputs by name."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return {n.name: _tensor(n, model) for n in inputs}, {n.name: _tensor(n, model) for n in outputs}
 
 
 def _tensor(node: Any, model: Path) -> Tensor:
