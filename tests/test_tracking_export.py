@@ -1,6 +1,7 @@
 """`xpcam track`: what the tables contain."""
 
 import csv
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,13 @@ def test_a_full_disk_is_named(track: Track, tmp_path: Path) -> None:
     (tmp_path / "track.csv").symlink_to(full)
     with pytest.raises(OutputError, match="No space left"):
         save(track, tmp_path / "track.csv")
+
+
+def test_an_hour_is_not_held_twice() -> None:
+    frames, one = 4000, face(1)
+    tracemalloc.start()
+    collected = collect(one for _ in range(frames))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(collected.confidence) == frames
+    assert most < 1.6 * frames * (2 * LANDMARKS + 7) * 4  # bytes

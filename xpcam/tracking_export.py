@@ -40,8 +40,9 @@ class Track:
 
 
 def collect(frames: Iterable[FaceParams | None]) -> Track:
-    """Tracked faces, one for each frame, as arrays."""
-    rows = np.array([_row(face) for face in frames], np.float32).reshape(-1, 2 * LANDMARKS + 7)
+    """Tracked faces, one for each frame, as arrays: views of one, for an hour of video takes 0.4 GB."""
+    row = np.dtype((np.float32, 2 * LANDMARKS + 7))
+    rows: Floats = np.fromiter((_row(face) for face in frames), row)
     points, confidence, rotation, translation, scale = np.split(
         rows, np.cumsum([2 * LANDMARKS, 1, 3, 2]), axis=1
     )
@@ -103,11 +104,9 @@ def _save_csv(track: Track, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_header())
-        numbers = np.concatenate(
-            [track.confidence[:, None], track.rotation, track.translation, track.scale[:, None],
-             track.landmarks.reshape(len(track.scale), -1)], axis=1
-        )  # fmt: skip
-        for index, row in enumerate(numbers):
+        parts = (track.confidence, track.rotation, track.translation, track.scale, track.landmarks)
+        for index, values in enumerate(zip(*parts, strict=True)):
+            row = np.concatenate([np.ravel(value) for value in values])
             writer.writerow([index, *("" if np.isnan(value) else f"{value:.6g}" for value in row)])
 
 
