@@ -23,7 +23,7 @@ from xpcam import daemon, tracking_export
 from xpcam.errors import SettingsError, XpcamError
 from xpcam.frame import Floats
 from xpcam.settings import Settings
-from xpcam.video import read_video
+from xpcam.video_file import read_video
 
 # (correlation at least, spread from, spread to), as the issue asks.
 CARRIED = {

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from videos import write_video
 
-from xpcam import camera
+from xpcam import camera, webcam
 from xpcam.devices import OUR_LABEL, Device, Holder
 from xpcam.errors import CameraError
 
@@ -21,6 +23,7 @@ class FakeOpenCV:
         self.left, self.opened, self.damaged = pictures, opened, set(damaged)
         self.settings: dict[int, float] = {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV")}
         self.grabs = 0
+        self.decoding: Callable[[], None] = lambda: None
         self.released = False
 
     def isOpened(self) -> bool:  # noqa: N802
@@ -39,6 +42,7 @@ class FakeOpenCV:
         return self.left >= 0
 
     def retrieve(self) -> tuple[bool, Any]:
+        self.decoding()
         if self.grabs in self.damaged:
             return False, None
         width = int(self.settings[cv2.CAP_PROP_FRAME_WIDTH])
@@ -114,6 +118,71 @@ def test_mjpeg_is_preferred_from_720p_up(
     assert opened.description == f"Cam (/dev/video0): {size[0]}x{size[1]} {wanted} at 30 fps"
     assert backend.settings[cv2.CAP_PROP_BUFFERSIZE] == 2
     assert backend.released
+
+
+def test_a_picture_is_stamped_when_it_came_not_when_it_was_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    backend = FakeOpenCV()
+    opened = webcam.open_webcam(device(), (64, 48), 30, lambda _: [], lambda _: backend)
+    backend.decoding = lambda: now.append(now[-1] + 0.25)
+    clock = SimpleNamespace(monotonic=lambda: now[-1], perf_counter=lambda: now[-1])
+    monkeypatch.setattr(webcam, "time", clock)
+    _, decode_seconds, captured_at = opened.read()
+    assert (captured_at, decode_seconds) == (100, 0.25)
+
+
+@pytest.mark.parametrize("spec", ["1", "01"])
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_where_no_cameras_are_listed_an_index_opens_one(
+    platform: str, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xpcam.capture.BACK_OFF", (0.0,))
+    asked: list[int] = []
+
+    def video_capture(index: int) -> FakeOpenCV:
+        asked.append(index)
+        return FakeOpenCV(pictures=3 if len(asked) == 1 else 10**6)
+
+    monkeypatch.setattr(cv2, "VideoCapture", video_capture)
+    elsewhere = camera.Machine(list, lambda _: [], platform=platform)
+    opened = camera.open_camera(spec, machine=elsewhere)
+    assert opened.description == "camera 1: 1280x720 YUYV at 30 fps"
+    assert not opened.shareable
+    while len(asked) < 2 or not opened.live:  # lost after two pictures, and found again
+        opened.latest(1)
+    opened.close()
+    assert asked == [1, 1]
+
+
+def test_where_no_cameras_are_listed_the_message_says_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: FakeOpenCV(opened=False))
+    elsewhere = camera.Machine(list, lambda _: [], platform="darwin")
+    with pytest.raises(CameraError, match="^camera 3 opens but gives no picture"):
+        camera.open_camera("3", machine=elsewhere)
+    with pytest.raises(CameraError, match="'Logitech'; a camera goes by its index here: 0, 1, ...$"):
+        camera.open_camera("Logitech", machine=elsewhere)
+
+
+def test_only_the_demo_and_files_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("0", "Good Cam"):
+        write_video(tmp_path / "clip.mp4").rename(tmp_path / name)
+    cameras = machine(device(0, "Good Cam"))
+    kept: dict[str, bool] = {}
+    for spec in ("0", "Good Cam", "good cam", "/dev/video0", "./0", "demo"):
+        opened = camera.open_camera(spec, machine=cameras)
+        opened.close()
+        kept[spec] = opened.shareable
+    assert kept == {
+        "0": False,
+        "Good Cam": False,
+        "good cam": False,
+        "/dev/video0": False,
+        "./0": True,
+        "demo": True,
+    }
 
 
 def test_a_few_damaged_pictures_are_skipped() -> None:

@@ -33,9 +33,7 @@ class FakeClock(Clock):
 class Script:
     """A source that plays a list: pictures, errors to raise, functions to call, and the end."""
 
-    def __init__(
-        self, *steps: Grabbed | CameraError | Callable[[], None], description: str = "script"
-    ) -> None:
+    def __init__(self, *steps: Grabbed | Exception | Callable[[], None], description: str = "script") -> None:
         self.description = description
         self.steps = list(steps)
         self.closed = 0
@@ -43,7 +41,7 @@ class Script:
     def read(self) -> Grabbed | None:
         while self.steps:
             step = self.steps.pop(0)
-            if isinstance(step, CameraError):
+            if isinstance(step, Exception):
                 raise step
             if isinstance(step, Grabbed):
                 return step
@@ -105,6 +103,36 @@ def test_pictures_are_shown_when_due_and_stamped_then() -> None:
     capture = Capture(Script(*steps), clock=clock)
     capture.run()
     assert stamps == pytest.approx([100, 100.1, 100.15, 100.5])
+
+
+def test_a_late_file_is_stamped_with_the_time_it_was_due() -> None:
+    clock = FakeClock()
+    stamps: list[float] = []
+
+    def fetch() -> None:
+        frame = capture.latest(0)
+        assert frame is not None
+        stamps.append(frame.captured_at)
+
+    def dawdle() -> None:
+        clock.time += 0.3
+
+    first, second = shots([0, 1], lambda n: n * 0.1)
+    capture = Capture(Script(first, fetch, dawdle, second, fetch), clock=clock)
+    capture.run()
+    assert stamps == pytest.approx([100, 100.1])
+
+
+def test_a_live_picture_keeps_the_time_it_was_delivered() -> None:
+    clock = FakeClock()
+    delivered = Grabbed(np.zeros((4, 6, 3), np.uint8), 0.02, captured_at=99.9)
+    capture = Capture(Script(delivered), clock=clock)
+    capture.run()
+    frame = capture.latest(0)
+    assert frame is not None
+    assert frame.captured_at == 99.9
+    clock.time += STALL - 0.01
+    assert capture.live
 
 
 def test_a_file_that_is_far_too_late_does_not_rush_to_catch_up() -> None:
@@ -183,6 +211,38 @@ def test_a_silent_device_is_not_live_and_says_so_once(caplog: pytest.LogCaptureF
     capture.run()
     assert lives == [True, False, True, True]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reopen"),
+    [
+        (CameraError("clip.mp4 breaks off after 1 frames"), None),
+        (ZeroDivisionError("a bug"), None),
+        (ZeroDivisionError("a bug"), Script),
+    ],
+)
+def test_what_ends_the_thread_is_told_after_the_last_frame(
+    error: Exception, reopen: Callable[[], Source] | None
+) -> None:
+    source = Script(*shots([1]), error)
+    capture = Capture(source, reopen, FakeClock())
+    capture.run()
+    assert capture.latest(0) is not None
+    with pytest.raises(type(error), match=str(error)) as caught:
+        capture.latest(0)
+    assert caught.traceback[-1].name == "read"  # where it happened
+    assert capture.finished
+    assert source.closed == 1
+
+
+def test_what_goes_wrong_while_closing_is_no_failure() -> None:
+    def close() -> None:
+        capture.close()
+
+    capture = Capture(Script(close, OSError("interrupted")), clock=FakeClock())
+    capture.run()
+    assert capture.latest(0) is None
+    assert not capture.finished
 
 
 def test_the_end_of_a_file_is_no_silence() -> None:

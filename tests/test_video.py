@@ -5,6 +5,7 @@ import struct
 import wave
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -71,6 +72,94 @@ def test_a_looped_file_goes_on_at_its_own_rate(clip: Path) -> None:
     played = list(play(clip, loop=True, reads=20))
     assert [level for level, _ in played] == [*range(8), *range(8), *range(4)]
     assert [due for _, due in played] == pytest.approx([n / 10 for n in range(20)])
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("h264", "libx264"), ("hevc", "libx265"), ("m4v", "mpeg4")])
+def test_a_raw_stream_in_a_file_plays_again(ending: str, codec: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / f"raw.{ending}", codec=codec)
+    with camera.read_video(path) as opened:
+        assert levels(opened) == list(range(8))
+        assert levels(opened) == list(range(8))
+    played = list(play(path, loop=True, reads=20))
+    assert [level for level, _ in played] == [*range(8), *range(8), *range(4)]
+    dues = [due or 0 for _, due in played]
+    assert np.diff(dues) == pytest.approx(np.full(19, dues[1]))
+
+
+def test_a_raw_stream_that_is_gone_at_its_end(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "raw.h264", codec="libx264")
+    source = camera._capture(str(path), (1280, 720), 30, True, camera.Machine())._source
+    for _ in range(8):
+        assert source.read() is not None
+    path.unlink()
+    with pytest.raises(CameraError, match="no video file"):
+        source.read()
+    source.close()
+
+
+def test_a_stream_that_cannot_begin_again_says_so(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "raw.h264", codec="libx264")
+    with av.open(str(path)) as container, pytest.raises(CameraError, match="stream cannot be begun again"):
+        video.Decoder(container, "stream").rewind()
+
+
+def test_a_picture_that_cannot_be_converted_is_where_it_breaks_off(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = video.open_file(clip)
+    assert opened.read() is not None
+
+    def fail(*arguments: object) -> None:
+        raise av.error.ArgumentError(22, "Invalid argument")
+
+    monkeypatch.setattr(opened, "_reformatter", SimpleNamespace(reformat=fail))
+    with pytest.raises(CameraError, match="breaks off after 1 frames: Invalid argument"):
+        opened.read()
+    opened.close()
+
+
+class Counting:
+    """A container that counts the packets that were asked for; time passes only while they come."""
+
+    def __init__(self, container: Any) -> None:
+        self.container, self.packets = container, 0
+
+    def monotonic(self) -> float:
+        return 5.0 * self.packets
+
+    perf_counter = monotonic
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.container, name)
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        for packet in self.container.demux(*streams):
+            self.packets += 1
+            yield packet
+
+
+def write_live(path: Path) -> Path:
+    """A stream as cameras send it: no picture waits for a later one."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            pixels = np.full((48, 64, 3), number * GREY_STEP, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_live_stream_is_shown_packet_by_packet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with av.open(str(write_live(tmp_path / "live.ts"))) as container:
+        live = Counting(container)
+        monkeypatch.setattr(video, "time", live)
+        decoder = video.Decoder(live, "live")  # type: ignore[arg-type]
+        for number in range(1, 4):
+            picture = decoder.read()
+            assert picture is not None
+            assert live.packets == number
+            assert (picture.arrived, picture.decode_seconds) == (5 * number, 0)  # waiting is no decoding
 
 
 def test_a_file_as_camera_ends_with_its_last_frame(clip: Path) -> None:

@@ -1,16 +1,18 @@
 """Camera to Frame: webcams, video files, network streams and the built-in demo driver."""
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from xpcam import resources, webcam
+from xpcam.camera_spec import DEMO, path_of
 from xpcam.capture import Camera, Capture, Grabbed, Source
 from xpcam.devices import Device, Holder, holders, list_devices
 from xpcam.errors import CameraError
-from xpcam.video import Decoder, VideoFile, open_file, open_stream, read_video
+from xpcam.video import Decoder, open_file, open_stream
+from xpcam.video_file import VideoFile, read_video
 
 __all__ = ["Camera", "Machine", "VideoFile", "open_camera", "read_video"]
 
@@ -23,7 +25,8 @@ class _WebcamSource:
         self.description = camera.description
 
     def read(self) -> Grabbed:
-        return Grabbed(*self._camera.read())
+        pixels, decode_seconds, captured_at = self._camera.read()
+        return Grabbed(pixels, decode_seconds, captured_at=captured_at)
 
     def close(self) -> None:
         self._camera.close()
@@ -55,7 +58,9 @@ class _VideoSource:
         if self._start is None:
             self._start = picture.time
         self._last = max(self._last, self._offset + picture.time - self._start)
-        return Grabbed(picture.pixels, picture.decode_seconds, self._last if self._paced else None)
+        if self._paced:
+            return Grabbed(picture.pixels, picture.decode_seconds, due=self._last)
+        return Grabbed(picture.pixels, picture.decode_seconds, captured_at=picture.arrived)
 
     def close(self) -> None:
         self._decoder.close()
@@ -68,6 +73,23 @@ class Machine:
     devices: Callable[[], list[Device]] = list_devices
     holders: Callable[[Path], list[Holder]] = holders
     backend: webcam.MakeBackend = webcam.video_capture
+    platform: str = sys.platform
+
+    def find(self, spec: str) -> Device | None:
+        """The camera that a spec means, None where it means a file. Raises CameraError."""
+        if self.platform != "linux":
+            return webcam.by_index(spec)
+        return webcam.find_device(spec, self.devices())
+
+    def find_again(self, lost: Device) -> Device | None:
+        """The same camera after it was lost."""
+        return webcam.find_again(lost, self.devices()) if self.platform == "linux" else lost
+
+    def known(self) -> str:
+        """Which cameras there are, for the end of a message."""
+        if self.platform != "linux":
+            return "a camera goes by its index here: 0, 1, ..."
+        return webcam.known(self.devices())
 
 
 def open_camera(
@@ -95,28 +117,27 @@ def open_camera(
 
 
 def _capture(spec: str, size: tuple[int, int], fps: int, loop: bool, machine: Machine) -> Capture:
-    if spec == "demo":
+    if spec == DEMO:
         decoder = open_file(resources.shipped("demo.mp4"), size)
-        decoder.name = "demo"
-        return Capture(_VideoSource(decoder, loop))
+        decoder.name = DEMO
+        return Capture(_VideoSource(decoder, loop), shareable=True)
+    path = path_of(spec)
     if spec.startswith("file://"):
-        spec = unquote(urlsplit(spec).path)
+        spec = str(path)
     if "://" in spec:
         stream = _stream(spec, size)
         return Capture(stream, None if stream.finite and not loop else lambda: _stream(spec, size))
-    devices = machine.devices()
-    device = webcam.find_device(spec, devices)
+    device = machine.find(spec)
     if device is not None:
         return _webcam_capture(device, size, fps, machine)
-    path = Path(spec).expanduser()
     if not path.exists() and not path.suffix and len(path.parts) == 1:
-        raise CameraError(f"no camera or video file is called '{spec}'; {webcam.known(devices)}")
-    return Capture(_VideoSource(open_file(path, size), loop))
+        raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
+    return Capture(_VideoSource(open_file(path, size), loop), shareable=True)
 
 
 def _webcam_capture(device: Device, size: tuple[int, int], fps: int, machine: Machine) -> Capture:
     def reopen() -> Source:
-        again = webcam.find_again(device, machine.devices())
+        again = machine.find_again(device)
         if again is None:
             raise CameraError(f"{device.label} is not there")
         return _WebcamSource(webcam.open_webcam(again, size, fps, machine.holders, machine.backend))

@@ -37,11 +37,18 @@ class Camera(Protocol):
         """True when a file that plays once has ended."""
 
     @property
+    def shareable(self) -> bool:
+        """True when its pictures may be kept: of the demo or a file, never of who sits at a camera."""
+
+    @property
     def dropped(self) -> int:
         """How many frames nobody fetched before a newer one came."""
 
     def latest(self, timeout: float) -> Frame | None:
-        """The newest frame not handed out yet; None when none came within `timeout` seconds."""
+        """The newest frame not handed out yet; None when none came within `timeout` seconds.
+
+        Raises what ended the camera for good: CameraError for a file that breaks off.
+        """
 
     def close(self) -> None:
         """Stop reading and free the device."""
@@ -49,14 +56,17 @@ class Camera(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grabbed:
-    """What a source reads: (height, width, 3) BGR uint8, its cost, and when to show it.
+    """What a source reads: (height, width, 3) BGR uint8, its cost, and its time.
 
-    `due`: seconds on the source's own clock; None for a source that sets the pace itself.
+    Attributes:
+        due: when to show it, seconds on the source's own clock; None for a source that sets the pace itself.
+        captured_at: `time.monotonic()` seconds when such a source delivered it; None: when it is shown.
     """
 
     pixels: Pixels
     decode_seconds: float
     due: float | None = None
+    captured_at: float | None = None
 
 
 class Source(Protocol):
@@ -89,9 +99,15 @@ class Capture:
     """A Camera: reads `source` in a thread once started, and `reopen`s it when it is lost."""
 
     def __init__(
-        self, source: Source, reopen: Callable[[], Source] | None = None, clock: Clock | None = None
+        self,
+        source: Source,
+        reopen: Callable[[], Source] | None = None,
+        clock: Clock | None = None,
+        *,
+        shareable: bool = False,
     ) -> None:
         """`reopen` is None for a source that does not come back (a file): its end is the end."""
+        self.shareable = shareable
         self.description = source.description
         self.finished = False
         self.dropped = 0
@@ -102,6 +118,7 @@ class Capture:
         self._arrival = threading.Condition()
         self._newest: Frame | None = None
         self._sequence = 0
+        self._failure: Exception | None = None
         self._lost = False
         self._stalled = False
         self._last_at = self._clock.now()
@@ -118,10 +135,15 @@ class Capture:
         self._thread.start()
 
     def latest(self, timeout: float) -> Frame | None:
-        """The newest frame not handed out yet; None when none came in time, at once when all is over."""
+        """The newest frame not handed out yet; None when none came in time, at once when all is over.
+
+        Raises what ended the thread, once the last frame is handed out.
+        """
         with self._arrival:
             self._arrival.wait_for(lambda: self._newest is not None or self._over(), timeout)
             frame, self._newest = self._newest, None
+        if frame is None and self._failure is not None and not self._stop.is_set():
+            raise self._failure
         if frame is None and not self._lost and not self._stalled and self._silent():
             self._stalled = True
             log.warning("camera: %s: no picture for %g s; waiting for it", self.description, STALL)
@@ -139,36 +161,47 @@ class Capture:
     def run(self) -> None:
         """Read until told to stop or until the source has ended; the body of the thread."""
         try:
-            while not self._stop.is_set():
-                try:
-                    grabbed = self._source.read()
-                    reason = "the stream ended"
-                except CameraError as error:
-                    grabbed, reason = None, str(error)
-                    if self._reopen is None:
-                        log.warning("camera: %s", reason)
-                if self._stop.is_set():
-                    break
-                if grabbed is not None:
-                    self._show(grabbed)
-                elif self._reopen is None:
-                    break
-                else:
-                    self._recover(reason, self._reopen)
+            while not self._stop.is_set() and self._read_one():
+                pass
+        except Exception as error:  # noqa: BLE001 - kept for `latest`, which raises it with its traceback
+            self._failure = error
         finally:
             self._source.close()
             with self._arrival:
                 self.finished = not self._stop.is_set()
                 self._arrival.notify_all()
 
+    def _read_one(self) -> bool:
+        """Read and show one picture, or get a lost source back; False at the end for good."""
+        reason = "the stream ended"
+        try:
+            grabbed = self._source.read()
+        except CameraError as error:
+            if self._reopen is None:
+                raise
+            grabbed, reason = None, str(error)
+        if self._stop.is_set():
+            return False
+        if grabbed is not None:
+            self._show(grabbed)
+        elif self._reopen is None:
+            return False
+        else:
+            self._recover(reason, self._reopen)
+        return True
+
     def _show(self, grabbed: Grabbed) -> None:
-        if grabbed.due is not None and self._wait_until(grabbed.due):
+        captured_at = grabbed.captured_at
+        if grabbed.due is not None:
+            captured_at = self._wait_until(grabbed.due)
+        if self._stop.is_set():
             return
         now = self._clock.now()
+        captured_at = now if captured_at is None else captured_at
         with self._arrival:
             if self._newest is not None:
                 self.dropped += 1
-            self._newest = Frame(grabbed.pixels, self._sequence, now, grabbed.decode_seconds)
+            self._newest = Frame(grabbed.pixels, self._sequence, captured_at, grabbed.decode_seconds)
             self._sequence += 1
             self._last_at = now
             self._arrival.notify_all()
@@ -176,13 +209,15 @@ class Capture:
             self._stalled = False
             log.info("camera: %s: pictures again", self.description)
 
-    def _wait_until(self, due: float) -> bool:
-        """Pace a source by its own clock; True when told to stop meanwhile."""
+    def _wait_until(self, due: float) -> float:
+        """Pace a source by its own clock, or stop waiting when told to; when it was due on our clock."""
         now = self._clock.now()
         if self._zero is None or now - (self._zero + due) > LATE:
             self._zero = now - due  # the first picture, or too late to catch up without a rush
-        remaining = self._zero + due - now
-        return remaining > 0 and self._clock.wait(self._stop, remaining)
+        moment = self._zero + due
+        if moment > now:
+            self._clock.wait(self._stop, moment - now)
+        return moment
 
     def _recover(self, reason: str, reopen: Callable[[], Source]) -> None:
         self._lost = True

@@ -2,11 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import av
@@ -20,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from xpcam.errors import CameraError
-from xpcam.frame import Frame, Pixels
+from xpcam.frame import Pixels
 
 MAX_SIDE, MAX_PIXELS = 8192, 40_000_000
 OPEN_TIMEOUT, READ_TIMEOUT = 10.0, 10.0  # seconds; a HLS stream may be silent for a whole segment
@@ -38,11 +36,13 @@ class Picture:
         pixels: (height, width, 3) uint8, BGR, upright.
         time: presentation time in seconds on the video's own clock.
         decode_seconds: what decoding and converting it cost.
+        arrived: `time.monotonic()` seconds when its data was there, before decoding.
     """
 
     pixels: Pixels
     time: float
     decode_seconds: float
+    arrived: float
 
 
 class Decoder:
@@ -55,12 +55,24 @@ class Decoder:
         duration: seconds, or None where unknown.
     """
 
-    def __init__(self, container: InputContainer, name: str, fit: tuple[int, int] | None = None) -> None:
-        """`fit`: pictures larger than this (width, height), either way round, are scaled down to it."""
+    def __init__(
+        self,
+        container: InputContainer,
+        name: str,
+        fit: tuple[int, int] | None = None,
+        again: Callable[[], InputContainer] | None = None,
+    ) -> None:
+        """Read what is open.
+
+        Args:
+            container: is closed with the decoder.
+            name: what to call it in messages.
+            fit: pictures larger than this (width, height), either way round, are scaled down to it.
+            again: opens the container anew, to rewind it; None for a live stream.
+        """
         self.name = name
-        self._container = container
-        self._stream = _video_stream(container, name)
-        self._stream.thread_type = "AUTO"
+        self._again = again
+        self._begin(container)
         self._fit = fit
         self._reformatter = VideoReformatter()
         self.size = (self._stream.codec_context.width, self._stream.codec_context.height)
@@ -71,6 +83,14 @@ class Decoder:
             None if self.duration is None else max(1, round(self.duration * self.fps))
         )
         self.format = container.format.name
+
+    def _begin(self, container: InputContainer) -> None:
+        self._container = container
+        self._stream = _video_stream(container, self.name)
+        # Frame threads hold back one picture each: as fast as a file can be read, but late when it is live.
+        self._stream.thread_type = "SLICE" if self._again is None else "AUTO"
+        self._arrived = 0.0
+        self._spent = 0.0  # seconds of decoding since the last picture
         self._frames = self._decode()
         self._count = 0
 
@@ -81,24 +101,32 @@ class Decoder:
 
     def read(self) -> Picture | None:
         """The next picture, or None at the end."""
-        start = time.perf_counter()
         try:
             frame = next(self._frames, None)
-        except av.error.FFmpegError as error:
+            if frame is None:
+                return None
+            moment = self._count / self.fps if frame.pts is None else frame.time
+            start = time.perf_counter()
+            pixels = self._convert(frame)
+        except (av.error.FFmpegError, ValueError) as error:
             raise CameraError(
                 f"{self.name} breaks off after {self._count} frames: {_plain(error)}"
             ) from error
-        if frame is None:
-            return None
-        moment = self._count / self.fps if frame.pts is None else frame.time
-        pixels = self._convert(frame)
         self._count += 1
-        return Picture(pixels, moment, time.perf_counter() - start)
+        decode_seconds = self._spent + time.perf_counter() - start
+        self._spent = 0.0
+        return Picture(pixels, moment, decode_seconds, self._arrived)
 
     def rewind(self) -> None:
-        """Begin again."""
-        self._container.seek(0)
-        self._stream.codec_context.flush_buffers()
+        """Begin again. Raises CameraError where the source cannot be opened a second time."""
+        try:
+            self._container.seek(0)
+            self._stream.codec_context.flush_buffers()
+        except av.error.FFmpegError as error:  # raw H.264 and HEVC have no times to seek by
+            if self._again is None:
+                raise CameraError(f"{self.name} cannot be begun again: {_plain(error)}") from error
+            self._container.close()
+            self._begin(self._again())
         self._frames = self._decode()
         self._count = 0
 
@@ -108,10 +136,13 @@ class Decoder:
 
     def _decode(self) -> Iterator[VideoFrame]:
         for packet in self._container.demux(self._stream):
+            self._arrived, start = time.monotonic(), time.perf_counter()
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
                 continue  # a damaged picture: the next one may be whole
+            finally:
+                self._spent += time.perf_counter() - start
             for frame in frames:
                 if isinstance(frame, VideoFrame):
                     yield frame
@@ -125,61 +156,11 @@ class Decoder:
         return pixels if turn is None else np.asarray(cv2.rotate(pixels, turn), dtype=np.uint8)
 
 
-class VideoFile:
-    """Every frame of a video file, once, for offline work. A context manager and an iterable.
-
-    Attributes:
-        path: the file.
-        fps: average frames per second.
-        frame_count: how many frames there are, as far as the file says; None where it does not.
-        duration: seconds; None where the file does not say.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._decoder = open_file(path)
-        self.fps = self._decoder.fps
-        self.frame_count = self._decoder.frame_count
-        self.duration = self._decoder.duration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Frame]:
-        """From the beginning, each with `captured_at` = its presentation time in the video, seconds.
-
-        Raises CameraError where the video breaks off.
-        """
-        self._decoder.rewind()
-        sequence = 0
-        while (picture := self._decoder.read()) is not None:
-            yield Frame(picture.pixels, sequence, picture.time, picture.decode_seconds)
-            sequence += 1
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._decoder.close()
-
-
-def read_video(path: Path) -> VideoFile:
-    """Open a video file for reading every frame (not paced). Raises CameraError where it cannot be used."""
-    return VideoFile(path)
-
-
 def open_file(path: Path, fit: tuple[int, int] | None = None) -> Decoder:
     """Check a video file as far as opening and decoding its first picture tells; raise CameraError."""
-    _check_file(path)
+    container = _container(path)
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, ValueError) as error:
-        raise CameraError(_unreadable(path, error)) from error
-    try:
-        decoder = Decoder(container, str(path), fit)
+        decoder = Decoder(container, str(path), fit, lambda: _container(path))
         _check_whole(container, path)
         if decoder.read() is None:
             raise CameraError(f"{path} holds no picture that can be decoded; copy or record it again")
@@ -280,6 +261,14 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return None if container.duration is None else container.duration / av.time_base
+
+
+def _container(path: Path) -> InputContainer:
+    _check_file(path)
+    try:
+        return av.open(str(path), options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, ValueError) as error:
+        raise CameraError(_unreadable(path, error)) from error
 
 
 def _unreadable(path: Path, error: Exception) -> str:

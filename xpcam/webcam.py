@@ -1,7 +1,6 @@
 """A webcam: found in the device list, opened and negotiated through OpenCV."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,12 +30,12 @@ MakeBackend = Callable[[str], Backend]
 
 
 def video_capture(path: str) -> Backend:
-    """OpenCV's capture of a device path (Linux) or index (elsewhere)."""
+    """OpenCV's capture of a device path (Linux) or of an index (elsewhere)."""
     # Its warnings tell on several lines what our own message tells in one.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    if sys.platform == "linux":
-        return cv2.VideoCapture(path, cv2.CAP_V4L2)
-    return cv2.VideoCapture(int(path))
+    if path.isdecimal():
+        return cv2.VideoCapture(int(path))
+    return cv2.VideoCapture(path, cv2.CAP_V4L2)
 
 
 class Webcam:
@@ -56,20 +55,19 @@ class Webcam:
         _, pixels = self._backend.retrieve()
         height, width = size[::-1] if pixels is None else pixels.shape[:2]
         rate = self._backend.get(cv2.CAP_PROP_FPS)
-        self.description = (
-            f"{device.label} ({device.path}): {width}x{height} {self._format()} at {rate:g} fps"
-        )
+        name = f"{device.label} ({device.path})" if _has_path(device) else device.label
+        self.description = f"{name}: {width}x{height} {self._format()} at {rate:g} fps"
 
-    def read(self) -> tuple[Pixels, float]:
-        """(height, width, 3) BGR uint8 and the seconds that decoding it took."""
+    def read(self) -> tuple[Pixels, float, float]:
+        """(height, width, 3) BGR uint8, the seconds that decoding took, when it came (monotonic seconds)."""
         for _ in range(BAD_PICTURES):
             if not self._backend.grab():
                 break
-            start = time.perf_counter()
+            captured_at, start = time.monotonic(), time.perf_counter()
             good, pixels = self._backend.retrieve()
             if good and pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 3:
-                return pixels, time.perf_counter() - start
-        gone = "" if self._device.path.exists() else " (unplugged)"
+                return pixels, time.perf_counter() - start, captured_at
+        gone = " (unplugged)" if _has_path(self._device) and not self._device.path.exists() else ""
         raise CameraError(f"{_name(self._device)} gives no more pictures{gone}")
 
     def close(self) -> None:
@@ -131,6 +129,14 @@ def find_device(spec: str, devices: Sequence[Device]) -> Device | None:
     return next((device for device in found if device.capture), found[0] if found else None)
 
 
+def by_index(spec: str) -> Device | None:
+    """The camera of an index where the system lists none (Windows, macOS): opening tells if it is there."""
+    if not spec.isdecimal():
+        return None
+    index = str(int(spec))
+    return Device(Path(index), f"camera {index}", "", "", True, False, (), False)
+
+
 def find_again(lost: Device, devices: Sequence[Device]) -> Device | None:
     """The same camera after it was plugged in again, perhaps under another number."""
     same = [device for device in devices if device.capture and device.label == lost.label]
@@ -166,4 +172,9 @@ def _check(device: Device) -> None:
 
 
 def _name(device: Device) -> str:
-    return f"{device.path} ({device.label})"
+    return f"{device.path} ({device.label})" if _has_path(device) else device.label
+
+
+def _has_path(device: Device) -> bool:
+    """False for a camera that is known by its index only."""
+    return not str(device.path).isdecimal()

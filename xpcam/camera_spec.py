@@ -1,0 +1,38 @@
+"""What `--camera` may mean, told from its text alone: the settings ask before anything is opened."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+DEMO = "demo"
+
+
+def home_resolved(text: str) -> Path:
+    """A path with `~` resolved; that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises RuntimeError there
+
+
+def path_of(spec: str) -> Path:
+    """The path that a spec names once `file://` is taken off and `~` resolved."""
+    text = unquote(urlsplit(spec).path) if spec.startswith("file://") else spec
+    return home_resolved(text)
+
+
+def file_of(spec: str) -> Path | None:
+    """The video file that a spec can mean; None for the demo, an index, a device or a stream.
+
+    A label and a file may have the same name; the device is then opened, not the file.
+    """
+    if spec == DEMO or spec.isdecimal():
+        return None
+    path = path_of(spec)
+    if path.is_relative_to("/dev") or ("://" in spec and not spec.startswith("file://")):
+        return None
+    return path
+
+
+def same_file(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file, which may be still to be made."""
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return os.path.realpath(first) == os.path.realpath(second)
