@@ -193,6 +193,43 @@ def test_render_takes_a_driver(
     assert "300 frames generated" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["start", "--camera", "demo", "--contact-sheet", "no/s.png"], 5, "there is no folder no"),
+        (["render", "--driver", "demo", "--output", "a.mp4", "--contact-sheet", "no/s.png"], 5, "folder no"),
+        (["render", "--driver", "demo", "--output", "auto"], 2, "--output auto is a camera"),
+        (["render", "--driver", "demo", "--output", "/dev/video3"], 2, "--output /dev/video3 is a camera"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told_before_anything_runs(
+    arguments: list[str],
+    code: int,
+    message: str,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("run_live", "render_video"):
+        monkeypatch.setattr(daemon, name, lambda *_: pytest.fail("nothing should run"))
+    assert run(*arguments) == code
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_a_driver_may_be_a_file_url(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Path] = []
+
+    def render(settings: Settings, driver: Path, *rest: object) -> RunReport:
+        seen.append(driver)
+        return REPORT
+
+    monkeypatch.setattr(daemon, "render_video", render)
+    assert run("render", "--driver", "file:///a%20b.mp4", "--output", "none") == 0
+    assert seen == [Path("/a b.mp4")]
+
+
 def test_track_writes_what_was_found(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +270,15 @@ def test_devices_without_any(
     monkeypatch.setattr(devices, "list_devices", list)
     assert run("devices") == 0
     assert "no video devices found" in capsys.readouterr().out
+
+
+def test_a_system_that_lists_no_cameras_says_how_to_name_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(devices, "list_devices", list)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert run("devices") == 0
+    assert "--camera takes an index (0, 1, ...)" in capsys.readouterr().out
 
 
 def test_devices_are_listed_by_the_label_that_camera_takes(

@@ -1,12 +1,13 @@
 """The contact sheet: which moments it keeps, and what it looks like."""
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from xpcam.contact_sheet import GAP, MOMENTS, ContactSheet
+from xpcam.contact_sheet import GAP, MOMENTS, ContactSheet, check_place
 from xpcam.errors import OutputError
 from xpcam.frame import Pixels
 
@@ -80,3 +81,22 @@ def test_a_run_without_frames_and_a_missing_folder_are_named(tmp_path: Path) -> 
     sheet.add(plain(1), plain(2))
     with pytest.raises(OutputError, match=r"cannot write the contact sheet .*nowhere.*No such file"):
         sheet.save(tmp_path / "nowhere" / "sheet.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("no/sheet.png", "there is no folder"), ("folder.png", "it is a folder")]
+)
+def test_a_place_that_cannot_be_is_told_beforehand(name: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OutputError, match=f"cannot write the contact sheet .*{why}.* choose another"):
+        check_place(tmp_path / name)
+    check_place(tmp_path / "sheet.png")
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root, who may run the tests, may write anywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(OutputError, match="Permission denied"):
+        check_place(tmp_path / "sheet.png")
+    (tmp_path / "sheet.png").touch()
+    check_place(tmp_path / "sheet.png")

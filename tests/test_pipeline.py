@@ -10,7 +10,7 @@ import pytest
 from faces import Replay, face, portrait, pose
 
 from xpcam import daemon, target
-from xpcam.errors import CameraError, EngineError, OutputError
+from xpcam.errors import CameraError, EngineError, OutputError, SettingsError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.pipeline import STAGES, Meter, Pipeline, publish
 from xpcam.retargeting import Gains
@@ -56,6 +56,7 @@ class PoisonedCamera:
 
     description = "poison"
     dropped = 0
+    shareable = False
 
     def __init__(self, delivers: Callable[[int], bool], frames: int) -> None:
         self._delivers = delivers
@@ -238,6 +239,21 @@ def test_a_camera_that_is_not_there_is_an_error_and_only_the_target_was_shown(
     assert len(output.seen) == 1
     assert poison_in(output.seen[0]) == 0
     assert output.closed
+
+
+def test_no_contact_sheet_of_a_webcam_that_has_the_name_of_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "HD Webcam").touch()  # what the settings take for a driver video
+    camera = PoisonedCamera(lambda n: True, frames=10**6)
+    wanted = settings(camera=str(tmp_path / "HD Webcam"), contact_sheet=tmp_path / "s.png", frames=5)
+    with (
+        wired(monkeypatch, camera, Recorder(), Replay([face()])),
+        pytest.raises(SettingsError, match="found camera poison: wanted --camera demo or a video file"),
+    ):
+        daemon.run_live(wanted)
+    assert camera.closed
+    assert not (tmp_path / "s.png").exists()
 
 
 def test_an_output_that_breaks_ends_the_run_and_frees_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:

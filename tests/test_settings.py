@@ -48,6 +48,9 @@ def test_the_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -
         ({"camera": "1"}, "camera", "1"),
         ({"mirror": True}, "mirror", True),
         ({"target": "~/face.png"}, "target", Path.home() / "face.png"),
+        ({"target": "~nobody-here/face.png"}, "target", Path("~nobody-here/face.png")),
+        ({"output": "~/clip.mp4"}, "output", str(Path.home() / "clip.mp4")),
+        ({"output": "auto"}, "output", "auto"),
         ({"mouth": "0"}, "mouth", 0.0),
         ({"mouth": "2"}, "mouth", 2.0),
         ({"device": "tensorrt"}, "device", "tensorrt"),
@@ -150,6 +153,63 @@ def test_a_contact_sheet_of_a_video_file_is_allowed(tmp_path: Path) -> None:
     sheet = str(tmp_path / "sheet.png")
     assert load_settings({"camera": str(driver), "contact_sheet": sheet}).contact_sheet == Path(sheet)
     assert load_settings({"camera": "demo", "contact_sheet": sheet}).contact_sheet == Path(sheet)
+
+
+@pytest.mark.parametrize("sheet", [{}, {"contact_sheet": "sheet.png"}])
+@pytest.mark.parametrize("spelled", ["{}", "file://{}", "~/a clip.mp4", "./a clip.mp4", "link.mp4"])
+def test_a_driver_video_is_never_written_over(
+    sheet: dict[str, str], spelled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    driver = tmp_path / "a clip.mp4"
+    driver.touch()
+    (tmp_path / "link.mp4").symlink_to(driver)
+    camera = spelled.format(str(driver).replace(" ", "%20") if "file:" in spelled else driver)
+    with pytest.raises(SettingsError, match="output .*a clip.mp4 is the driver video itself"):
+        load_settings({"camera": camera, "output": "~/a clip.mp4", **sheet})
+    assert load_settings({"camera": camera, "output": "other.mp4", **sheet}).camera == camera
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            {"target": "face.png", "contact_sheet": "./face.png"},
+            "contact_sheet face.png is the target itself",
+        ),
+        ({"target": "t.mp4", "output": "t.mp4"}, "output t.mp4 is the target itself"),
+        ({"camera": "d.png", "contact_sheet": "d.png"}, "contact_sheet d.png is the driver video itself"),
+        ({"output": "new.png", "contact_sheet": "~/new.png"}, "new.png is the output itself"),
+    ],
+)
+def test_nothing_that_is_read_or_written_is_written_over(
+    flags: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("face.png", "d.png", "t.mp4"):
+        (tmp_path / name).touch()
+    with pytest.raises(SettingsError, match=message):
+        load_settings({"camera": "demo", **flags})
+
+
+@pytest.mark.parametrize("camera", ["0", "/dev/video0", "file:///dev/video0"])
+def test_a_file_named_like_a_device_does_not_allow_its_contact_sheet(
+    camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "0").touch()
+    with pytest.raises(SettingsError, match="contact_sheet shows the driver's pixels, found camera"):
+        load_settings({"camera": camera, "contact_sheet": "sheet.png"})
+
+
+@pytest.mark.parametrize("output", ["auto", "/dev/video3", "v4l2:/dev/video3", "pyvirtualcam:obs"])
+def test_a_rendering_goes_to_no_camera(output: str) -> None:
+    with pytest.raises(SettingsError, match=f"--output {output} is a camera.* wanted a video file or none"):
+        Settings(output=output).require_recording()
+    assert Settings(output="none").require_recording() == Path("none")
+    assert Settings(output="a.mp4").require_recording() == Path("a.mp4")
 
 
 def test_settings_are_frozen() -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xpcam import __version__
+from xpcam.camera_spec import DEMO, path_of
 from xpcam.errors import XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
@@ -30,7 +31,7 @@ LOOK: Final = ("target", "size", "mouth", "eyes", "brows", "head", "mirror")
 MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
 
 DRIVER: Final = ("--driver", "video of the person whose expressions the target makes, or demo")
-RENDERED: Final = ("--output", "video file to write (.mp4, .mkv, .mov)")
+RENDERED: Final = ("--output", "video file to write (.mp4, .mkv, .mov), or none")
 
 ShowProgress = Callable[[int, int | None], None]
 
@@ -49,6 +50,7 @@ def start(settings: Settings) -> None:
     """Follow a camera and show the target on the output, until stopped."""
     from xpcam import daemon
 
+    _check_contact_sheet(settings)
     report = daemon.run_live(settings)
     print(report)
     if settings.contact_sheet is not None:
@@ -61,9 +63,11 @@ def render(settings: Settings) -> None:
     """Make a video of the target following a driver video: every frame, with its sound."""
     from xpcam import daemon
 
-    driver = shipped("demo.mp4") if settings.camera == "demo" else Path(settings.camera)
+    output = settings.require_recording()
+    _check_contact_sheet(settings)
+    driver = shipped("demo.mp4") if settings.camera == DEMO else path_of(settings.camera)
     with _progress("rendering") as progress:
-        report = daemon.render_video(settings, driver, Path(settings.output), progress)
+        report = daemon.render_video(settings, driver, output, progress)
     print(report)
 
 
@@ -92,8 +96,12 @@ def devices() -> None:
     found = list_devices()
     for device in found:
         print(device)
-    if not found:
+    if found:
+        return
+    if sys.platform == "linux":
         print("no video devices found; --camera takes a video file, a stream URL or 'demo' as well")
+    else:
+        print("this system lists no cameras; --camera takes an index (0, 1, ...), a file, a URL or 'demo'")
 
 
 @app.command()
@@ -124,6 +132,13 @@ def main() -> None:
     except XpcamError as error:
         print(f"xpcam: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _check_contact_sheet(settings: Settings) -> None:
+    from xpcam import contact_sheet
+
+    if settings.contact_sheet is not None:
+        contact_sheet.check_place(settings.contact_sheet)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """A picture of some moments of a run: the driver beside the output.
 
-It shows the driver's pixels, so `settings.py` allows it for the demo clip and video files only.
+It shows the driver's pixels, so it is allowed for the demo clip and video files only: `settings.py` refuses
+the others by their name, `daemon.py` by what was opened.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -57,15 +59,30 @@ class ContactSheet:
         try:
             path.write_bytes(cv2.imencode(".png", self.picture())[1].tobytes())
         except OSError as error:
-            raise OutputError(
-                f"cannot write the contact sheet {path} ({error.strerror}): wanted a writable "
-                "folder; choose another"
-            ) from error
+            raise _unwritable(path, error.strerror) from error
 
     def _scaled(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
         size = (max(1, round(width * self._height / height)), self._height)
         return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where the sheet could not be saved at the end, before the run.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the file is.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise _unwritable(path, "it is a folder" if path.is_dir() else f"there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _unwritable(path, "Permission denied")
+
+
+def _unwritable(path: Path, why: str | None) -> OutputError:
+    return OutputError(
+        f"cannot write the contact sheet {path} ({why}): wanted a file in a writable folder; choose another"
+    )
 
 
 def arrange(pictures: list[Pixels]) -> Pixels:

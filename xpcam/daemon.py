@@ -99,6 +99,7 @@ def run_live(settings: Settings) -> RunReport:
         if camera is None:
             return meter.report()
         stack.enter_context(closing(camera))
+        settings.require_shareable(camera.description, camera.shareable)
         sheet = stack.enter_context(contact_sheet_of(settings))
         _follow(settings, camera, output, pipeline, sheet, stop)
         report = meter.report(camera.dropped)

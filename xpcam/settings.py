@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from xpcam.camera_spec import DEMO, file_of, home_resolved, same_file
 from xpcam.errors import SettingsError
 
 ENV_PREFIX: Final = "XPCAM_"
@@ -29,6 +30,8 @@ OTHER_VARIABLES: Final = frozenset({"XPCAM_MEDIAPIPE_TASK"})
 """Variables of the development commands, which are no settings."""
 
 SMALLEST, LARGEST = 64, 4096
+NO_PERSON: Final = "contact_sheet shows the driver's pixels"
+DRIVERS_SHOWN: Final = "wanted --camera demo or a video file; leave the contact sheet out"
 
 
 def option(
@@ -55,11 +58,17 @@ def _parse_size(value: object) -> object:
 
 def _user_path(value: object) -> object:
     """A path with `~` resolved; an empty one is none at all."""
-    return Path(value).expanduser() if isinstance(value, str) and value else value or None
+    return home_resolved(value) if isinstance(value, str) and value else value or None
+
+
+def _user_place(value: object) -> object:
+    """An output with `~` resolved, where it is a path."""
+    return str(home_resolved(value)) if isinstance(value, str) and value.startswith("~") else value
 
 
 Size = Annotated[tuple[int, int], NoDecode, BeforeValidator(_parse_size)]
 UserPath = Annotated[Path | None, BeforeValidator(_user_path)]
+UserPlace = Annotated[str, BeforeValidator(_user_place)]
 
 
 class Settings(BaseSettings):
@@ -76,7 +85,9 @@ class Settings(BaseSettings):
     camera: str = option(
         "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, or demo"
     )
-    output: str = option("auto", "auto, /dev/videoN, pyvirtualcam, a video file (.mp4, .mkv, .mov), or none")
+    output: UserPlace = option(
+        "auto", "auto, /dev/videoN, pyvirtualcam, a video file (.mp4, .mkv, .mov), or none"
+    )
     size: Size = option("1280x720", "size of the output; the target is fitted into it", unit="px")
     fps: int = option(30, "rate of the output", unit="frames/s", least=1, most=120)
 
@@ -114,24 +125,31 @@ class Settings(BaseSettings):
         return str(value) if kind is str and isinstance(value, int) else value
 
     @model_validator(mode="after")
-    def _no_driver_overwritten(self) -> Self:
-        camera, output = Path(self.camera), Path(self.output)
-        if camera.is_file() and output.exists() and output.samefile(camera):
+    def _nothing_overwritten(self) -> Self:
+        read = {"driver video": file_of(self.camera), "target": self.target}
+        output = Path(self.output)
+        for flag, written in {"output": output, "contact_sheet": self.contact_sheet}.items():
+            for name, source in read.items():
+                if written and source and source.is_file() and same_file(written, source):
+                    raise ValueError(
+                        f"{flag} {written} is the {name} itself: wanted another file; change "
+                        f"--{flag.replace('_', '-')}"
+                    )
+        if self.contact_sheet and same_file(self.contact_sheet, output):
             raise ValueError(
-                f"output {output} is the driver video itself: wanted another file; change --output"
+                f"contact_sheet {self.contact_sheet} is the output itself: wanted another file; change one"
             )
         return self
 
     @model_validator(mode="after")
     def _no_person_in_contact_sheet(self) -> Self:
-        # It shows camera pixels, and those of a person may reach no output (docs/decisions.md).
+        # It shows camera pixels, and those of a person may reach no output (docs/decisions.md). What was
+        # really opened is asked again, by the daemon: a device may have the name of a file.
         if self.contact_sheet is None:
             return self
-        if self.camera != "demo" and not Path(self.camera).is_file():
-            raise ValueError(
-                f"contact_sheet shows the driver's pixels, found camera {self.camera!r}: wanted "
-                "--camera demo or a video file; leave the contact sheet out"
-            )
+        driver = file_of(self.camera)
+        if self.camera != DEMO and (driver is None or not driver.is_file()):
+            raise ValueError(f"{NO_PERSON}, found camera {self.camera!r}: {DRIVERS_SHOWN}")
         if self.contact_sheet.suffix.lower() != ".png":
             raise ValueError(
                 f"contact_sheet is a picture, found {self.contact_sheet}: wanted a name ending in .png"
@@ -159,6 +177,28 @@ class Settings(BaseSettings):
         if self.target is None:
             raise SettingsError("no target given: wanted a picture with a face; use --target face.png")
         return self.target
+
+    def require_recording(self) -> Path:
+        """Where a rendered video goes: a file, or "none".
+
+        Raises:
+            SettingsError: the output is a camera, which an offline rendering would flood.
+        """
+        if self.output == "auto" or self.output.startswith(("/dev/", "v4l2", "pyvirtualcam")):
+            raise SettingsError(
+                f"--output {self.output} is a camera, and a rendering keeps no time: wanted a video file or "
+                "none; name a file, or use 'xpcam start'"
+            )
+        return Path(self.output)
+
+    def require_shareable(self, description: str, shareable: bool) -> None:
+        """Agree to a contact sheet of the camera that was opened, if one is asked for.
+
+        Raises:
+            SettingsError: the camera shows who is there; nothing of that may be kept.
+        """
+        if self.contact_sheet is not None and not shareable:
+            raise SettingsError(f"{NO_PERSON}, found camera {description}: {DRIVERS_SHOWN}")
 
 
 def load_settings(flags: Mapping[str, object], *, config: Path | None = None) -> Settings:
