@@ -195,7 +195,7 @@ class Renderer:
         """(V, 2) vertices in pixels and (V,) their depth."""
         mesh = self._target.mesh
         weight = mesh.ring_weight[:, None]
-        carried = np.tile((face - self._face)[list(FACE_OVAL)], (len(RING_PLACES), 1)) * weight
+        carried = np.tile((face - self._face)[list(FACE_OVAL)], (len(RING_PLACES), 1))
         ring = apply_pose(mesh.ring + carried, params.pose)
         ring[:, :2] = ring[:, :2] * weight + self._still[RINGS] * (1.0 - weight)
         behind = params.landmarks[list(OPENINGS)] + np.array([0.0, 0.0, params.pose.scale], np.float32)

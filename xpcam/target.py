@@ -189,6 +189,7 @@ def build_mesh(params: FaceParams, bounds: tuple[int, int, int, int]) -> TargetM
     still = np.concatenate([face[:, :2], face[list(OPENINGS), :2], ring[:, :2]])
     edges = np.minimum(still - bounds[:2], np.array(bounds[2:]) - 1 - still).min(axis=1)
     free = np.clip(edges / (BORDER * params.pose.scale), 0.0, 1.0)
+    free[len(still) - len(ring) :] = np.tile(free[list(FACE_OVAL)], len(RING_PLACES))  # one that lags folds
     return TargetMesh(
         _triangles(),
         canonical,
