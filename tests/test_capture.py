@@ -235,6 +235,19 @@ def test_what_ends_the_thread_is_told_after_the_last_frame(
     assert source.closed == 1
 
 
+def test_a_source_that_cannot_even_be_freed_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("device is gone")
+
+    source = Script()
+    monkeypatch.setattr(source, "close", fail)
+    capture = Capture(source, clock=FakeClock())
+    capture.run()
+    assert capture.finished
+    with pytest.raises(OSError, match="device is gone"):
+        capture.latest(0)
+
+
 def test_what_goes_wrong_while_closing_is_no_failure() -> None:
     def close() -> None:
         capture.close()

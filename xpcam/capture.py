@@ -8,7 +8,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol
 
 from xpcam.errors import CameraError
@@ -160,16 +162,29 @@ class Capture:
 
     def run(self) -> None:
         """Read until told to stop or until the source has ended; the body of the thread."""
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._announce_end)
+            stack.push(self._keep)
+            stack.callback(self._close_source)
             while not self._stop.is_set() and self._read_one():
                 pass
-        except Exception as error:  # noqa: BLE001 - kept for `latest`, which raises it with its traceback
-            self._failure = error
-        finally:
-            self._source.close()
-            with self._arrival:
-                self.finished = not self._stop.is_set()
-                self._arrival.notify_all()
+
+    def _keep(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        """Keep whatever ends the thread for `latest`, which raises it, with its traceback, to who waits."""
+        if not isinstance(error, Exception):
+            return False
+        self._failure = error
+        return True
+
+    def _close_source(self) -> None:
+        self._source.close()
+
+    def _announce_end(self) -> None:
+        with self._arrival:
+            self.finished = not self._stop.is_set()
+            self._arrival.notify_all()
 
     def _read_one(self) -> bool:
         """Read and show one picture, or get a lost source back; False at the end for good."""
