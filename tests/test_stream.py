@@ -1,4 +1,4 @@
-"""Network streams, served on the loopback interface."""
+"""Network streams, served on the loopback interface, and how soon their pictures are shown."""
 
 import socket
 import threading
@@ -7,12 +7,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import av
 import cv2
 import numpy as np
 import pytest
 from videos import GREY_STEP, write_video
 
-from xpcam import camera
+from xpcam import camera, video
 from xpcam.errors import CameraError
 from xpcam.frame import Frame
 
@@ -102,3 +103,47 @@ def test_a_stream_that_nobody_serves_is_refused_without_its_password() -> None:
 
 def test_a_stream_of_an_unknown_kind_is_refused() -> None:
     assert "no stream of kind 'gopher'" in refusal("gopher://127.0.0.1/x")
+
+
+class Counting:
+    """A container that counts the packets that were asked for; time passes only while they come."""
+
+    def __init__(self, container: Any) -> None:
+        self.container, self.packets = container, 0
+
+    def monotonic(self) -> float:
+        return 5.0 * self.packets
+
+    perf_counter = monotonic
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.container, name)
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        for packet in self.container.demux(*streams):
+            self.packets += 1
+            yield packet
+
+
+def write_live(path: Path) -> Path:
+    """A stream as cameras send it: no picture waits for a later one."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            pixels = np.full((48, 64, 3), number * GREY_STEP, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_live_stream_is_shown_packet_by_packet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with av.open(str(write_live(tmp_path / "live.ts"))) as container:
+        live = Counting(container)
+        monkeypatch.setattr(video, "time", live)
+        decoder = video.Decoder(live, "live")  # type: ignore[arg-type]
+        for number in range(1, 4):
+            picture = decoder.read()
+            assert picture is not None
+            assert live.packets == number
+            assert (picture.arrived, picture.decode_seconds) == (5 * number, 0)  # waiting is no decoding

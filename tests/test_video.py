@@ -118,50 +118,6 @@ def test_a_picture_that_cannot_be_converted_is_where_it_breaks_off(
     opened.close()
 
 
-class Counting:
-    """A container that counts the packets that were asked for; time passes only while they come."""
-
-    def __init__(self, container: Any) -> None:
-        self.container, self.packets = container, 0
-
-    def monotonic(self) -> float:
-        return 5.0 * self.packets
-
-    perf_counter = monotonic
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.container, name)
-
-    def demux(self, *streams: Any) -> Iterator[Any]:
-        for packet in self.container.demux(*streams):
-            self.packets += 1
-            yield packet
-
-
-def write_live(path: Path) -> Path:
-    """A stream as cameras send it: no picture waits for a later one."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"tune": "zerolatency"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(10):
-            pixels = np.full((48, 64, 3), number * GREY_STEP, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "bgr24")))
-        container.mux(stream.encode())
-    return path
-
-
-def test_a_live_stream_is_shown_packet_by_packet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with av.open(str(write_live(tmp_path / "live.ts"))) as container:
-        live = Counting(container)
-        monkeypatch.setattr(video, "time", live)
-        decoder = video.Decoder(live, "live")  # type: ignore[arg-type]
-        for number in range(1, 4):
-            picture = decoder.read()
-            assert picture is not None
-            assert live.packets == number
-            assert (picture.arrived, picture.decode_seconds) == (5 * number, 0)  # waiting is no decoding
-
-
 def test_a_file_as_camera_ends_with_its_last_frame(clip: Path) -> None:
     opened = camera.open_camera(str(clip), loop=False)
     sequences = []

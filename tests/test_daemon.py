@@ -1,0 +1,165 @@
+"""Whole runs, with a poisoned camera and a fake tracker: what they show, and how they end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from faces import Replay, face
+from poison import SIZE, PoisonedCamera, Recorder, faces_and_gaps, poison_in, poisoned, prepared
+
+from xpcam import daemon
+from xpcam.errors import CameraError, OutputError, SettingsError
+from xpcam.frame import Frame, Pixels
+from xpcam.settings import Settings
+
+
+@contextmanager
+def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, tracker: Replay) -> Iterator[None]:
+    monkeypatch.setattr(daemon, "open_tracker", lambda settings: nullcontext(tracker))
+    monkeypatch.setattr(daemon, "load_target", lambda path, found, size: prepared())
+    if output is not None:
+        monkeypatch.setattr(daemon, "open_output", lambda *args, **named: output)
+
+    def open_camera(*args: object, **named: object) -> object:
+        if isinstance(camera, Exception):
+            raise camera
+        return camera
+
+    monkeypatch.setattr(daemon, "open_camera", open_camera)
+    yield
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(**{"target": Path("face.png"), "size": SIZE, "fps": 60, "output": "none", **values})
+
+
+def test_a_live_run_shows_the_target_before_and_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = PoisonedCamera(lambda n: not 30 <= n < 75, frames=110)
+    output = Recorder()
+    with wired(monkeypatch, camera, output, Replay(faces_and_gaps())):
+        report = daemon.run_live(settings())
+    assert camera.closed
+    assert output.closed
+    assert not any(poison_in(pixels) for pixels in output.seen)
+    assert report.frames_generated >= 60
+    assert len(output.seen) > report.frames_generated  # idle pictures while the camera was gone
+    stopped = [pixels.tobytes() for pixels in output.seen[60:75]]
+    assert len(set(stopped)) > 3  # the target goes on idling
+
+
+def test_a_camera_that_is_not_there_is_an_error_and_only_the_target_was_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = Recorder()
+    with wired(monkeypatch, CameraError("no camera"), output, Replay([None])), pytest.raises(CameraError):
+        daemon.run_live(settings())
+    assert len(output.seen) == 1
+    assert poison_in(output.seen[0]) == 0
+    assert output.closed
+
+
+def test_no_contact_sheet_of_a_webcam_that_has_the_name_of_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "HD Webcam").touch()  # what the settings take for a driver video
+    camera = PoisonedCamera(lambda n: True, frames=10**6)
+    wanted = settings(camera=str(tmp_path / "HD Webcam"), contact_sheet=tmp_path / "s.png", frames=5)
+    with (
+        wired(monkeypatch, camera, Recorder(), Replay([face()])),
+        pytest.raises(SettingsError, match="found camera poison: wanted --camera demo or a video file"),
+    ):
+        daemon.run_live(wanted)
+    assert camera.closed
+    assert not (tmp_path / "s.png").exists()
+
+
+class BrokenOff(PoisonedCamera):
+    """A file that breaks off after some frames."""
+
+    def latest(self, timeout: float) -> Frame | None:
+        if self.finished:
+            raise CameraError("clip.mp4 breaks off after 5 frames")
+        return super().latest(timeout)
+
+
+def test_a_driver_video_that_breaks_off_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, output = BrokenOff(lambda n: True, frames=5), Recorder()
+    with wired(monkeypatch, camera, output, Replay([face()])), pytest.raises(CameraError, match="breaks off"):
+        daemon.run_live(settings())
+    assert camera.closed
+    assert output.closed
+
+
+def test_an_output_that_breaks_ends_the_run_and_frees_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = PoisonedCamera(lambda n: True, frames=1000)
+    with (
+        wired(monkeypatch, camera, Recorder(fails_after=10), Replay([face()])),
+        pytest.raises(OutputError, match="gone"),
+    ):
+        daemon.run_live(settings())
+    assert camera.closed
+
+
+def test_seconds_and_frames_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Recorder()
+    with wired(monkeypatch, PoisonedCamera(lambda n: True, frames=10**6), output, Replay([face()])):
+        report = daemon.run_live(settings(frames=12))
+    assert report.frames_published == 12
+    with wired(monkeypatch, PoisonedCamera(lambda n: True, frames=10**6), Recorder(), Replay([face()])):
+        assert daemon.run_live(settings(seconds=0.5)).seconds >= 0.4
+
+
+def test_the_recording_holds_no_pixel_of_the_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clip = tmp_path / "out.mp4"
+    camera = PoisonedCamera(lambda n: n % 7 < 5, frames=60)
+    with wired(monkeypatch, camera, None, Replay(faces_and_gaps())):
+        daemon.run_live(settings(output=str(clip)))
+    pictures = recorded(clip)
+    assert len(pictures) >= 40
+    assert not any(poison_in(picture) for picture in pictures)
+
+
+def recorded(clip: Path) -> list[Pixels]:
+    with av.open(str(clip)) as container:
+        frames = container.decode(video=0)
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
+
+
+def driver(path: Path, frames: int = 24) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for index in range(frames):
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(poisoned(index, at=0.0).pixels, format="bgr24"))
+            )
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_every_frame_of_a_driver_gives_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    clip = tmp_path / "out.mp4"
+    with wired(monkeypatch, None, None, Replay(faces_and_gaps())):
+        report = daemon.render_video(
+            settings(), driver(tmp_path / "d.mp4"), clip, lambda *done: told.append(done)
+        )
+    assert report.frames_generated == 24
+    assert told[-1] == (24, 24)
+    with av.open(str(clip)) as container:
+        assert container.streams.video[0].average_rate == 24
+    pictures = recorded(clip)
+    assert len(pictures) == 24
+    assert not any(poison_in(picture) for picture in pictures)
+
+
+def test_tracking_a_video_says_something_of_every_frame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with wired(monkeypatch, None, None, Replay(faces_and_gaps())):
+        found = list(daemon.track_video(settings(), driver(tmp_path / "d.mp4"), lambda *done: None))
+    assert [params is None for params in found] == [params is None for params in faces_and_gaps()]
