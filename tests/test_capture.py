@@ -231,7 +231,7 @@ def test_what_ends_the_thread_is_told_after_the_last_frame(
     with pytest.raises(type(error), match=str(error)) as caught:
         capture.latest(0)
     assert caught.traceback[-1].name == "read"  # where it happened
-    assert capture.finished
+    assert not capture.finished  # or who saw no frame in time would take it for a good end
     assert source.closed == 1
 
 
@@ -243,7 +243,6 @@ def test_a_source_that_cannot_even_be_freed_ends_all_the_same(monkeypatch: pytes
     monkeypatch.setattr(source, "close", fail)
     capture = Capture(source, clock=FakeClock())
     capture.run()
-    assert capture.finished
     with pytest.raises(OSError, match="device is gone"):
         capture.latest(0)
 

@@ -80,8 +80,10 @@ def test_no_contact_sheet_of_a_webcam_that_has_the_name_of_a_file(
 class BrokenOff(PoisonedCamera):
     """A file that breaks off after some frames."""
 
+    finished = False
+
     def latest(self, timeout: float) -> Frame | None:
-        if self.finished:
+        if self._calls == self._frames:
             raise CameraError("clip.mp4 breaks off after 5 frames")
         return super().latest(timeout)
 

@@ -36,7 +36,7 @@ class Camera(Protocol):
 
     @property
     def finished(self) -> bool:
-        """True when a file that plays once has ended."""
+        """True when a file that plays once has ended as it should; of one that broke off, `latest` tells."""
 
     @property
     def shareable(self) -> bool:
@@ -111,7 +111,7 @@ class Capture:
         """`reopen` is None for a source that does not come back (a file): its end is the end."""
         self.shareable = shareable
         self.description = source.description
-        self.finished = False
+        self._ended = False
         self.dropped = 0
         self._source = source
         self._reopen = reopen
@@ -126,6 +126,11 @@ class Capture:
         self._last_at = self._clock.now()
         self._zero: float | None = None  # when, on our clock, the source's own clock was 0
         self._thread = threading.Thread(target=self.run, name="camera", daemon=True)
+
+    @property
+    def finished(self) -> bool:
+        """True when the source has ended as it should; otherwise `latest` raises what was wrong."""
+        return self._ended and self._failure is None
 
     @property
     def live(self) -> bool:
@@ -183,7 +188,7 @@ class Capture:
 
     def _announce_end(self) -> None:
         with self._arrival:
-            self.finished = not self._stop.is_set()
+            self._ended = not self._stop.is_set()
             self._arrival.notify_all()
 
     def _read_one(self) -> bool:
@@ -257,4 +262,4 @@ class Capture:
         return self._reopen is not None and not self._over() and self._clock.now() - self._last_at > STALL
 
     def _over(self) -> bool:
-        return self.finished or self._stop.is_set()
+        return self._ended or self._stop.is_set()
