@@ -99,8 +99,8 @@ def move_corners(rng: Random) -> Floats:
     return moved
 
 
-def part_lips(rng: Random) -> Floats:
-    """(478, 3) displacements that raise the upper and drop the lower lip, each by its own amount, the jaw still."""
+def lip_sides() -> tuple[Floats, Floats]:
+    """How far each landmark goes along with the upper lip's middle, and with the lower's: (478,) each, 0 to 1."""
     shape = fm.face_mesh().neutral
     corner = shape[fm.MOUTH_CORNERS[1]]
     across = shape[:, 0] / corner[0]
@@ -108,11 +108,15 @@ def part_lips(rng: Random) -> Floats:
     above = middle + (corner[1] - middle) * across**2 - shape[:, 1]  # over the line between the lips
     above[list(fm.INNER_LIPS[1:10])] = 1e-3
     above[list(fm.INNER_LIPS[11:])] = -1e-3
-    width = np.clip(1 - across**2, 0, 1)
-    up, down = abs(rng.normal(0, 0.03)), abs(rng.normal(0, 0.045))
-    reach = np.exp(-0.5 * (above / np.where(above > 0, 0.12, 0.16)) ** 2) * width
-    moved = np.zeros_like(shape)
-    moved[:, 1] = reach * np.where(above > 0, -up, down)
+    reach = np.exp(-0.5 * (above / np.where(above > 0, 0.12, 0.16)) ** 2) * np.clip(1 - across**2, 0, 1)
+    return reach * (above > 0), reach * (above <= 0)
+
+
+def part_lips(rng: Random) -> Floats:
+    """(478, 3) displacements that raise the upper and drop the lower lip, each by its own amount, the jaw still."""
+    upper, lower = lip_sides()
+    moved = np.zeros((fm.LANDMARKS, 3), np.float32)
+    moved[:, 1] = lower * abs(rng.normal(0, 0.045)) - upper * abs(rng.normal(0, 0.03))
     return moved
 
 
