@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from xpcam.virtual_camera import VirtualCamera, open_output
 from xpcam.virtual_camera.v4l2_ioctl import S_FMT, Linux, i420, pack_format
 
 DEVICE = Path("/dev/video10")
+SPARE = Path("/dev/video11")  # a second loopback device, of another name
 CAMERA = Path("/dev/video0")  # vivid
 SIZE = (640, 360)
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 128, 128))  # BGR of the four quarters
@@ -192,14 +193,16 @@ def check_chromium() -> None:
 def check_busy() -> None:
     """A living writer, ours or ffmpeg, is named and left alone."""
     with other_writer() as child:
-        for spec in ("auto", str(DEVICE)):
-            assert str(child.pid) in refusal(spec)
+        assert str(child.pid) in refusal(str(DEVICE))
+        with closing(open_device()) as spare:  # ours is busy
+            print(f"    {spare.description}")
+            assert f"Spare ({SPARE})" in spare.description
         assert child.poll() is None
         assert same(read_with_ffmpeg(SIZE))
     source = ("-re", "-f", "lavfi", "-i", f"color=c=gray:size={SIZE[0]}x{SIZE[1]}:rate=10")
     with process("ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", "-f", "v4l2", str(DEVICE)) as child:
         wait_for(lambda: next(d for d in list_devices() if d.path == DEVICE).capture)
-        assert f"ffmpeg {child.pid}" in refusal("auto")
+        assert f"ffmpeg {child.pid}" in refusal(str(DEVICE))
     with writing(open_device()):
         assert same(read_with_ffmpeg(SIZE))
 
@@ -216,7 +219,7 @@ def check_other_size() -> None:
         assert reader.poll() is None
     try:
         if reader.poll() is None:
-            message = refusal("auto", (320, 240))
+            message = refusal(str(DEVICE), (320, 240))
             assert "640x360" in message
             assert "320x240" in message
             assert str(reader.pid) in message
