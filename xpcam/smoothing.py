@@ -12,11 +12,12 @@ from xpcam import face_model
 from xpcam.face_model import LANDMARKS, fit_pose, rotation_matrix
 from xpcam.frame import Floats, Pose
 
-DERIVATIVE_CUTOFF = 3.0  # hertz
+DERIVATIVE_CUTOFF = 2.0  # hertz
 LONGEST_GAP = 0.5  # seconds without a face after which the past no longer counts
 
 # (cut-off at rest in hertz, hertz per unit of speed); a unit is an outer-eye distance, or a radian.
 SKIN, BROWS = (1.5, 10.0), (0.8, 6.0)
+CORNERS = (1.0, 6.0)
 LIPS, LIDS = (2.5, 12.0), (2.0, 18.0)
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 
@@ -67,6 +68,7 @@ def _landmark_settings() -> list[tuple[float, float]]:
         (face_model.RIGHT_BROW + face_model.LEFT_BROW, BROWS),
         (face_model.INNER_LIPS + face_model.OUTER_LIPS, LIPS),
         (face_model.RIGHT_EYE + face_model.LEFT_EYE + face_model.RIGHT_IRIS + face_model.LEFT_IRIS, LIDS),
+        ((33, 133, 362, 263), CORNERS),
     )
     for points, setting in groups:
         for point in points:
