@@ -60,3 +60,14 @@ def test_region_weights_share_each_landmark_out() -> None:
     assert weights[13, 0] > 0.9  # upper lip: mouth
     assert weights[159, 1] == 1.0  # lid: eyes
     assert weights[105, 2] > 0.6  # brow: brows
+
+
+def test_a_blink_moves_no_chin_and_a_jaw_no_brow() -> None:
+    mesh = face_mesh()
+
+    def reach(name: str, landmark: int) -> float:
+        return float(np.linalg.norm(mesh.basis[mesh.blendshape_names.index(name), landmark]))
+
+    assert reach("eyeBlinkLeft", face_model.CHIN) == reach("browInnerUp", face_model.CHIN) == 0.0
+    assert reach("jawOpen", 105) == 0.0
+    assert reach("jawOpen", face_model.CHIN) > 0.1

@@ -39,9 +39,9 @@ FACE_OVAL = (
 # Each upper lid point with the lower lid point beneath it, outer corner to inner.
 RIGHT_LIDS = tuple(zip(RIGHT_EYE[1:8], RIGHT_EYE[:8:-1], strict=True))
 LEFT_LIDS = tuple(zip(LEFT_EYE[1:8], LEFT_EYE[:8:-1], strict=True))
-# The skin above each upper lid point: at the crease, and between crease and brow.
-RIGHT_CREASE = ((247, 30, 29, 27, 28, 56, 190), (113, 225, 224, 223, 222, 221, 189))
-LEFT_CREASE = ((467, 260, 259, 257, 258, 286, 414), (342, 445, 444, 443, 442, 441, 413))
+# The skin above each upper lid: at its crease, then between crease and brow.
+RIGHT_LID_SKIN = (247, 30, 29, 27, 28, 56, 190, 113, 225, 224, 223, 222, 221, 189)
+LEFT_LID_SKIN = (467, 260, 259, 257, 258, 286, 414, 342, 445, 444, 443, 442, 441, 413)
 # Each upper inner lip point with the lower one beneath it.
 LIPS_APART = tuple(zip(INNER_LIPS[1:10], INNER_LIPS[:10:-1], strict=True))
 
@@ -169,9 +169,6 @@ def region_weights() -> Floats:
     for name, field in zip(mesh.blendshape_names, mesh.basis, strict=True):
         region = 1 if name.startswith("eye") else 2 if name.startswith("brow") else 0
         energy[region] += (field[:, :2] ** 2).sum(axis=1)
-    height = mesh.neutral[:, 1]  # what ridge regression found of brows in the chin is chance
-    energy[0] *= np.clip((height - 0.05) / 0.3, 0.0, 1.0)
-    energy[1:] *= np.clip((0.45 - height) / 0.3, 0.0, 1.0)
     share = energy / (energy.sum(axis=0) + 1e-9)
     share[:, [*RIGHT_EYE, *LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS]] = np.array([[0.0], [1.0], [0.0]])
     return np.ascontiguousarray(share.T)

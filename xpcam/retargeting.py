@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from xpcam.face_model import (
     FACE_OVAL,
     LANDMARKS,
-    LEFT_CREASE,
+    LEFT_BROW,
+    LEFT_LID_SKIN,
     LEFT_LIDS,
     LIPS_APART,
     MOUTH_CORNERS,
-    RIGHT_CREASE,
+    RIGHT_BROW,
+    RIGHT_LID_SKIN,
     RIGHT_LIDS,
     apply_pose,
     columns,
@@ -34,8 +36,9 @@ from xpcam.neutral import Neutral
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
 LID_CLOSED = 0.26  # share of the neutral opening at which a lid counts as shut
 LID_WIDEST = 1.45
+LID_DROP = 0.3  # shut lids meet this share of the opening below where the lower one was: they curve down
 LID_OVERLAP = 0.1  # shut lids lap over each other by this share of the opening: no white shows between
-CREASE_FOLLOWS = (0.6, 0.25)  # how much of a falling lid's way the skin above it goes along
+UNFOLDS = 0.95  # how much of a falling lid's way the skin at its edge goes along; less towards the brow
 OUTLINE = (0.72, 0.95)  # shares of the way from the face's middle to its oval between which it begins
 RIDGE = 4e-4  # squared: landmarks are off by about 0.01, weights spread by about 0.5
 WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
@@ -194,6 +197,10 @@ class Retargeter:
         self._mouth = region_weights()[:, 0]
         self._weights = region_weights() @ np.array([gains.mouth, gains.eyes, gains.brows], np.float32)
         self._gains = gains
+        self._skin = (
+            self._unfolding(RIGHT_LIDS, RIGHT_LID_SKIN, RIGHT_BROW[5:]),
+            self._unfolding(LEFT_LIDS, LEFT_LID_SKIN, LEFT_BROW[5:]),
+        )
 
     def apply(self, motion: Motion) -> FaceParams:
         """The target's face making the motion: landmarks and pose in pixels of the target's picture."""
@@ -217,19 +224,29 @@ class Retargeter:
 
     def _set_lids(self, face: Floats, motion: Motion) -> None:
         """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""
-        eyes = zip((RIGHT_LIDS, LEFT_LIDS), (RIGHT_CREASE, LEFT_CREASE), motion.lids, strict=True)
-        for lids, crease, opened in eyes:
+        for lids, unfolding, opened in zip((RIGHT_LIDS, LEFT_LIDS), self._skin, motion.lids, strict=True):
             upper, lower = columns(lids)
             share = np.clip((opened - LID_CLOSED) / (1.0 - LID_CLOSED), 0.0, LID_WIDEST)
             share = max(0.0, 1.0 + self._gains.eyes * (share - 1.0))
-            lift = 0.06 * (1.0 - min(share, 1.0))  # in a blink the lower lid rises a little
+            drop = LID_DROP * (1.0 - min(share, 1.0))
             gap = self._face[lower] - self._face[upper]
-            face[lower] = self._face[lower] + (face[lower] - self._face[lower]) * 0.5 - gap * np.float32(lift)
+            face[lower] = self._face[lower] + (face[lower] - self._face[lower]) * 0.5 + gap * np.float32(drop)
             face[upper] = face[lower] - gap * np.float32(share - LID_OVERLAP * max(0.0, 1.0 - share))
-            drop = np.maximum(face[upper, 1] - self._face[upper, 1], 0.0)
-            for skin, part in zip(crease, CREASE_FOLLOWS, strict=True):
-                rows = list(skin)  # the lid's skin unfolds: it does not stretch at its edge alone
-                face[rows, 1] = np.maximum(face[rows, 1], self._face[rows, 1] + np.float32(part) * drop)
+            fallen = np.maximum(face[upper, 1] - self._face[upper, 1], 0.0)
+            skin, along, share_of_fall = unfolding  # the lid's skin unfolds, not its edge alone
+            order = self._face[upper, 0].argsort()
+            falls = np.interp(along, self._face[upper[order], 0], fallen[order], 0.0, 0.0) * share_of_fall
+            face[skin, 1] = np.maximum(face[skin, 1], self._face[skin, 1] + falls)
+
+    def _unfolding(
+        self, lids: tuple[tuple[int, int], ...], skin: tuple[int, ...], brow: tuple[int, ...]
+    ) -> tuple[NDArray[np.intp], Floats, Floats]:
+        """The skin between a lid and its brow: indices, where along the lid, how much it falls with it."""
+        points, edge, above = (self._face[list(rows), :2] for rows in (skin, columns(lids)[0], brow))
+        edge, above = edge[edge[:, 0].argsort()], above[above[:, 0].argsort()]
+        lid_y, brow_y = (np.interp(points[:, 0], line[:, 0], line[:, 1]) for line in (edge, above))
+        share = np.clip((points[:, 1] - brow_y) / np.maximum(lid_y - brow_y, 1e-3), 0.0, 1.0)
+        return np.array(skin, np.intp), points[:, 0], np.asarray(share * UNFOLDS, np.float32)
 
     def _part_lips(self, face: Floats) -> None:
         """Lips may meet but not cross."""

@@ -7,6 +7,7 @@ From the teacher's 478 three-dimensional landmarks of the generated portraits:
 1. Generalised Procrustes analysis (Gower 1975) puts every labelled face into one frame.
 2. Ridge regression of the aligned landmarks on the 51 blend-shape scores (ARKit's but tongueOut) gives a neutral mean
    face (the intercept) and one displacement field per ARKit blend shape.
+   Each field is kept to the part of the face that its name speaks of.
 3. The neutral face is made symmetric about x = 0, and a Delaunay triangulation of it, mouth and
    eyes opened so that lips and lids keep apart, gives the mesh that is warped at run time.
 
@@ -82,6 +83,17 @@ def in_eye_distances(neutral: Array, basis: Array) -> tuple[Array, Array]:
     return (neutral - corners.mean(0)) / unit, basis / unit
 
 
+def in_their_places(neutral: Array, basis: Array, names: list[str]) -> Array:
+    """Blend shapes without what regression found by chance: a blink moves no chin, a jaw no brow."""
+    height = neutral[:, 1]
+    above, below = np.clip((0.45 - height) / 0.3, 0.0, 1.0), np.clip((height + 0.1) / 0.3, 0.0, 1.0)
+    masks = [
+        above if n.startswith(("eye", "brow")) else below if n.startswith(("jaw", "mouth")) else 1.0
+        for n in names
+    ]
+    return np.stack([field * np.reshape(mask, (-1, 1)) for field, mask in zip(basis, masks, strict=True)])
+
+
 def mirror_of(neutral: Array) -> NDArray[np.int64]:
     """(N,) index of each landmark's partner on the other side of the face."""
     flipped = neutral * (-1.0, 1.0, 1.0)
@@ -131,6 +143,7 @@ def main() -> None:
     aligned = align(faces[frontal])
     neutral, basis = ridge(aligned, labels["blendshapes"][frontal, 1:].astype(np.float64))
     neutral, basis = in_eye_distances(neutral, basis)
+    basis = in_their_places(neutral, basis, names)
     partner = mirror_of(neutral)
     neutral = (neutral + neutral[partner] * (-1.0, 1.0, 1.0)) / 2
     triangles, part = triangulate(neutral, basis, names)
