@@ -60,6 +60,32 @@ def test_every_slot_is_filled_whatever_the_rate_of_the_camera(camera: int) -> No
     assert slots.missed == 0
 
 
+@pytest.mark.parametrize("late", [0.003, 0.010, 0.016])
+def test_the_grid_moves_to_meet_a_camera_whose_pictures_come_too_early(late: float) -> None:
+    time = Time()
+    slots = Slots(30, now=time)
+    slots.take()
+    waits = []
+    for frame in range(1, 100):
+        arrived = 100.0 + (frame - 1) / 30 + late
+        time.now = max(time.now, arrived)
+        time.now += slots.until_open()
+        waits.append(time.now - arrived)
+        slots.take(arrived)
+    assert waits[0] > 0.0005
+    assert max(waits[-30:]) < 0.002
+
+
+def test_a_camera_of_another_rate_does_not_drive_the_output() -> None:
+    time = Time()
+    slots = Slots(30, now=time)
+    for _ in range(600):
+        time.now += slots.until_open()
+        newest = 100.0 + int((time.now - 100.0) * 50) / 50
+        slots.take(newest)
+    assert time.now - 100.0 == pytest.approx(20.0, abs=0.1)
+
+
 def test_a_rate_must_be_positive() -> None:
     with pytest.raises(ValueError, match="fps"):
         Slots(0)

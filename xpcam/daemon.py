@@ -157,7 +157,8 @@ def _follow(
             pixels = pipeline.step(frame, frame.captured_at)
         elif pixels is None or now - seen > GONE_AFTER:
             pixels = pipeline.step(None, now)
-        publish(output, pixels, meter, slots.take())
+        arrived = None if frame is None else frame.captured_at + frame.decode_seconds
+        publish(output, pixels, meter, slots.take(arrived))
         if frame is not None:
             meter.delivered(frame)
             if sheet is not None:
