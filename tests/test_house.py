@@ -129,5 +129,5 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
 def test_what_the_readme_links_to_is_there() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert "docs/demo.png" in links
+    assert "docs/demo.jpg" in links
     assert [link for link in links if not (ROOT / link).is_file()] == []
