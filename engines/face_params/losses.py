@@ -152,15 +152,20 @@ def rough_guess(mean: Tensor, truth: Tensor) -> Tensor:
     The mean shape (478, 3) is laid on each truth by its eye corners' and mouth's box; between none and most of the
     way to the truth is then gone, so that the expression in the guess is never to be trusted.
     """
-    count = len(truth)
+    count, device = len(truth), truth.device
+    mean = mean.to(truth)
     middle, mean_middle = truth.mean(1, keepdim=True), mean.mean(0)
     scale = (eye_span(truth) / eye_span(mean[None]))[:, None, None]
     corners = truth[:, list(fm.EYE_CORNERS), :2]
     across = corners[:, 1] - corners[:, 0]
-    angle = torch.atan2(across[:, 1], across[:, 0]) + 0.05 * torch.randn(count)
+    angle = torch.atan2(across[:, 1], across[:, 0]) + 0.05 * torch.randn(count, device=device)
     cosine, sine = angle.cos(), angle.sin()
     turn = torch.stack([cosine, -sine, sine, cosine], dim=1).view(count, 2, 2)
-    laid = (mean - mean_middle).repeat(count, 1, 1) * scale * (1 + 0.04 * torch.randn(count, 1, 1))
+    laid = (
+        (mean - mean_middle).repeat(count, 1, 1)
+        * scale
+        * (1 + 0.04 * torch.randn(count, 1, 1, device=device))
+    )
     laid = torch.cat([laid[..., :2] @ turn.transpose(1, 2), laid[..., 2:]], dim=2) + middle
-    share = 0.9 * torch.rand(count, 1, 1)
-    return laid + (truth - laid) * share + 2.5 * torch.randn(count, 1, 3)
+    share = 0.9 * torch.rand(count, 1, 1, device=device)
+    return laid + (truth - laid) * share + 2.5 * torch.randn(count, 1, 3, device=device)

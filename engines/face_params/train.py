@@ -2,7 +2,8 @@
 
     python -m engines.face_params.train --data DIR --minutes 80 --seed 0 [--resume] [--net landmarks|detector]
 
-The learning rate follows a cosine over the wall-clock budget. Writes to --out: `checkpoint.pt` (weights, moving
+The learning rate follows a cosine over the wall-clock budget, or over --steps, which repeats exactly with one
+process making samples. Writes to --out: `checkpoint.pt` (weights, moving
 average, optimiser, step, settings), `log.csv`, `samples.png`, `predictions.png`. Starts on several processes with
 `torchrun` unchanged.
 """
@@ -35,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with faces/ and faces_labels.npz")
     parser.add_argument("--net", choices=("landmarks", "detector"), default="landmarks")
     parser.add_argument("--minutes", type=float, default=80.0, help="wall-clock budget, start-up excluded")
+    parser.add_argument("--steps", type=int, default=0, help="steps in place of --minutes: repeats exactly")
     parser.add_argument("--batch", type=int, default=64, help="samples a step and process")
     parser.add_argument(
         "--whole", type=int, default=24, help="samples of a batch that also train the coarse pass"
@@ -165,6 +167,15 @@ def task_of(options: argparse.Namespace, device: torch.device, rank: int) -> Any
     return DetectorTask(options, device, rank)
 
 
+def agreed(over: bool, world: int, device: torch.device) -> bool:
+    """Whether the first process says that it is over: each has a clock of its own, and none may wait for another."""
+    if world == 1:
+        return over
+    answer = torch.tensor([over], dtype=torch.uint8, device=device)
+    torch.distributed.broadcast(answer, src=0)
+    return bool(answer.item())
+
+
 def append(file: Path, row: dict[str, float]) -> None:
     new = not file.exists()
     with file.open("a", newline="") as handle:
@@ -217,7 +228,8 @@ def main() -> None:
     report = ""
     for step in range(first, 1 << 40):
         minutes = (time.monotonic() - begin) / 60
-        over = minutes >= options.minutes
+        progress = step / options.steps if options.steps else minutes / options.minutes
+        over = agreed(progress >= 1.0, world, device)
         if rank == 0 and (over or time.monotonic() - judged > options.every * 60):
             judged = time.monotonic()
             twin.load_state_dict(average.state)
@@ -230,7 +242,7 @@ def main() -> None:
         if over:
             break
         for group in optimiser.param_groups:
-            group["lr"] = rate_at(minutes / options.minutes, step, options.rate)
+            group["lr"] = rate_at(progress, step, options.rate)
         batch = next(loader)
         if step == first and rank == 0:
             cv2.imwrite(str(options.out / "samples.png"), sheet(batch[0].numpy()))
@@ -244,6 +256,8 @@ def main() -> None:
             means[key] = means.get(key, value.item()) * 0.98 + value.item() * 0.02
         bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
         bar.update()
+    if world > 1:
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
