@@ -19,7 +19,7 @@ from xpcam.settings import Settings
 
 @contextmanager
 def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, tracker: Replay) -> Iterator[None]:
-    monkeypatch.setattr(daemon, "open_tracker", lambda settings: nullcontext(tracker))
+    monkeypatch.setattr(daemon, "open_tracker", lambda settings, **patience: nullcontext(tracker))
     monkeypatch.setattr(daemon, "load_target", lambda path, found, size: prepared())
     if output is not None:
         monkeypatch.setattr(daemon, "open_output", lambda *args, **named: output)

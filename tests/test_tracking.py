@@ -13,7 +13,7 @@ from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import SIDE, STRIDE, FaceDetector
 from xpcam.frame import Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
-from xpcam.tracking import MISSES, SEARCH_EVERY, FaceTracker
+from xpcam.tracking import HOLD, LOOK_AROUND, SEARCH_EVERY, FaceTracker
 
 RED = (30, 30, 220)
 SHAPE = transform(fm.face_mesh().neutral, np.array([[90, 0, 128], [0, 90, 100]], np.float32))
@@ -148,20 +148,47 @@ def test_no_face_gives_none_and_is_not_searched_in_every_frame() -> None:
 
 def test_a_face_hidden_for_a_moment_stays_and_one_that_left_is_dropped() -> None:
     subject, _, _ = tracker()
-    seen, *hidden = frames(scene((200, 150, 60)), *[scene()] * (MISSES + 2))
+    seen, *hidden = frames(scene((200, 150, 60)), *[scene()] * (HOLD + 3))
     before = subject.track(seen)
     assert before is not None
     results = [subject.track(frame) for frame in hidden]
-    assert all(result is before for result in results[: MISSES - 1])
-    assert results[MISSES:] == [None, None]
+    assert all(result is before for result in results[:HOLD])
+    assert results[HOLD:] == [None] * 3
 
 
 def test_a_face_that_comes_back_is_found_again() -> None:
     subject, _, _ = tracker()
-    gone, back = [scene()] * (MISSES + 1), [scene((500, 200, 50))] * (SEARCH_EVERY + 1)
+    gone, back = [scene()] * (HOLD + 2), [scene((500, 200, 50))] * (SEARCH_EVERY + 1)
     *_, last = (subject.track(frame) for frame in frames(scene((200, 150, 60)), *gone, *back))
     assert last is not None
     np.testing.assert_allclose(middle_of(last.landmarks), (500, 200), atol=1.5)
+
+
+def test_offline_nothing_stale_is_told_and_no_frame_goes_unsearched() -> None:
+    subject = FaceTracker(DiscEngine(), DiscDetector(), smooth=False, hold=0, search_every=1)
+    here, there, empty = scene((200, 150, 60)), scene((500, 200, 50)), scene()
+    told = [subject.track(frame) for frame in frames(empty, here, empty, there, empty, here, there)]
+    assert [params is not None for params in told] == [False, True, False, True, False, True, True]
+    assert told[-1] is not None  # a cut from one place to another costs no frame
+    np.testing.assert_allclose(middle_of(told[-1].landmarks), (500, 200), atol=1.5)
+
+
+def test_somebody_nearer_takes_over_from_a_face_on_a_poster() -> None:
+    subject, _, _ = tracker()
+    poster, both = (100, 100, 40), scene((100, 100, 40), (420, 180, 90))
+    pictures = [scene(poster)] * 10 + [both] * int(30 * LOOK_AROUND + 5)
+    told = [subject.track(frame) for frame in frames(*pictures)]
+    assert told[12] is not None
+    assert told[-1] is not None
+    np.testing.assert_allclose(middle_of(told[12].landmarks), (100, 100), atol=2)
+    np.testing.assert_allclose(middle_of(told[-1].landmarks), (420, 180), atol=2)
+
+
+def test_somebody_farther_away_does_not() -> None:
+    subject, _, _ = tracker()
+    both = scene((420, 180, 90), (100, 100, 70))
+    told = [subject.track(frame) for frame in frames(*[both] * int(60 * LOOK_AROUND))]
+    assert all(params is not None and middle_of(params.landmarks)[0] > 300 for params in told)
 
 
 def test_reset_forgets_the_face() -> None:

@@ -47,8 +47,8 @@ Progress = Callable[[int, int | None], None]
 
 
 @contextmanager
-def open_tracker(settings: Settings) -> Iterator[FaceTracker]:
-    """The face tracker with its engines loaded and warm."""
+def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
+    """The face tracker with its engines loaded and warm; `patience` is its `hold` and `search_every`."""
 
     def load(name: str, contract: Contract) -> Engine:
         return Engine(shipped(name), device=settings.device, threads=settings.threads, contract=contract)
@@ -57,7 +57,7 @@ def open_tracker(settings: Settings) -> Iterator[FaceTracker]:
         load("face_params.onnx", FACE_PARAMS) as landmarks,
         load("face_detector.onnx", FACE_DETECTOR) as detector,
     ):
-        yield FaceTracker(landmarks, detector, smooth=settings.smoothing)
+        yield FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
 
 
 def load_target(path: Path, tracker: FaceTracker, size: tuple[int, int]) -> Target:
@@ -212,7 +212,7 @@ def track_video(settings: Settings, path: Path, progress: Progress) -> Iterator[
     Raises:
         CameraError, EngineError: what could not be opened or read.
     """
-    with read_video(path) as video, open_tracker(settings) as tracker:
+    with read_video(path) as video, open_tracker(settings, hold=0, search_every=1) as tracker:
         for done, frame in enumerate(video, start=1):
             yield tracker.track(frame)
             progress(done, video.frame_count)

@@ -13,8 +13,10 @@ SURE = 0.85  # confidence that a new face needs
 CONFIDENT = 0.5  # confidence below which a followed face is not believed
 STEADY = 0.05  # two readings of one still face may differ by this share of its eye distance
 READINGS = 4  # at most, until a new face reads steadily
-MISSES = 4  # frames without a believable face after which it is given up
-SEARCH_EVERY = 3  # frames between searches of the whole picture while there is no face
+HOLD = 3  # frames that a face which cannot be read stays where it was, before it is given up
+SEARCH_EVERY = 3  # of so many frames one is searched while there is no face
+LOOK_AROUND = 2.0  # seconds between looks for somebody nearer than the face that is followed
+NEARER = 1.5  # times as large as the followed face is somebody nearer
 MOVED = 0.07  # share of the face's side it may move before its crop is cut again
 SMALLEST = 16.0  # side of the smallest face that is followed, pixels
 
@@ -26,9 +28,20 @@ class FaceTracker:
         landmarks: the engine `face_params` (see engines/face_params/MODEL_CARD.md).
         detector: the engine `face_detector`.
         smooth: steady the followed face with a One Euro filter.
+        hold: frames that a face which cannot be read stays where it was.
+        search_every: of so many frames without a face one is searched.
     """
 
-    def __init__(self, landmarks: Runs, detector: Runs, smooth: bool = True) -> None:
+    def __init__(
+        self,
+        landmarks: Runs,
+        detector: Runs,
+        smooth: bool = True,
+        *,
+        hold: int = HOLD,
+        search_every: int = SEARCH_EVERY,
+    ) -> None:
+        self._hold, self._search_every = hold, search_every
         self._engine = landmarks
         self._detector = FaceDetector(detector)
         self._smoother = FaceSmoother() if smooth else None
@@ -41,6 +54,7 @@ class FaceTracker:
         self._shown: FaceParams | None = None
         self._misses = 0
         self._wait = 0
+        self._looked = -np.inf
         if self._smoother is not None:
             self._smoother.reset()
 
@@ -49,7 +63,13 @@ class FaceTracker:
 
         A face that cannot be read for a few frames (a hand before it) stays where it was.
         """
-        reading = self._follow(frame.pixels) if self._raw is not None else self._search(frame.pixels)
+        reading = self._nearer(frame)
+        if reading is None and self._raw is not None:
+            reading = self._follow(frame.pixels)
+            if reading is None and self._hold == 0:
+                self.reset()
+        if reading is None and self._raw is None:
+            reading = self._search(frame.pixels)
         if reading is None:
             return self._missed()
         self._misses = 0
@@ -75,7 +95,7 @@ class FaceTracker:
         if self._raw is None:
             return None
         self._misses += 1
-        if self._misses >= MISSES:
+        if self._misses > self._hold:
             self.reset()
         return self._shown
 
@@ -89,14 +109,37 @@ class FaceTracker:
             landmarks, confidence = self._read(pixels, *now)
         return (landmarks, confidence) if confidence >= CONFIDENT and _plausible(landmarks, pixels) else None
 
+    def _nearer(self, frame: Frame) -> tuple[Floats, float] | None:
+        """Somebody clearly nearer than the face that is followed, looked for now and then.
+
+        Or a face on a poster, found before its owner sat down, would be followed for ever.
+        """
+        if self._raw is None or frame.captured_at - self._looked < LOOK_AROUND:
+            return None
+        first, self._looked = np.isneginf(self._looked), frame.captured_at
+        if first:
+            return None
+        centre, side, _ = face_square(self._raw)
+        larger = [
+            other
+            for other in self._detector.detect(frame.pixels)
+            if other.side > NEARER * side and np.linalg.norm(other.centre - centre) > 0.5 * side
+        ]
+        faces = self._confirmed(frame.pixels, larger)
+        if not faces:
+            return None
+        self.reset()
+        self._looked = frame.captured_at
+        return max(faces, key=lambda face: outer_eye_distance(face[0]))
+
     def _search(self, pixels: Pixels) -> tuple[Floats, float] | None:
-        """The largest face in the whole picture; looks at every third frame only."""
+        """The largest face in the whole picture; looks at some of the frames only."""
         self._wait -= 1
         if self._wait >= 0:
             return None
         faces = self._confirmed(pixels, self._detector.detect(pixels))
         if not faces:
-            self._wait = SEARCH_EVERY - 1
+            self._wait = self._search_every - 1
             return None
         return max(faces, key=lambda face: outer_eye_distance(face[0]))
 
