@@ -42,6 +42,7 @@ UNFOLDS = 0.95  # how much of a falling lid's way the skin at its edge goes alon
 OUTLINE = (0.72, 0.95)  # shares of the way from the face's middle to its oval between which it begins
 RIDGE = 4e-4  # squared: landmarks are off by about 0.01, weights spread by about 0.5
 WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
+BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
 SHIFT_LIMIT = 0.22
@@ -195,7 +196,7 @@ class Retargeter:
         self._target = target
         self._face = unpose(target.landmarks, target.pose)
         self._mouth = region_weights()[:, 0]
-        self._weights = region_weights() @ np.array([gains.mouth, gains.eyes, gains.brows], np.float32)
+        self._weights = region_weights() @ np.array([gains.mouth, gains.eyes, BROWS * gains.brows], np.float32)
         self._gains = gains
         self._skin = (
             self._unfolding(RIGHT_LIDS, RIGHT_LID_SKIN, RIGHT_BROW[5:]),
