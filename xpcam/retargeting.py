@@ -196,7 +196,8 @@ class Retargeter:
         self._target = target
         self._face = unpose(target.landmarks, target.pose)
         self._mouth = region_weights()[:, 0]
-        self._weights = region_weights() @ np.array([gains.mouth, gains.eyes, BROWS * gains.brows], np.float32)
+        shares = np.array([gains.mouth, gains.eyes, BROWS * gains.brows], np.float32)
+        self._weights = region_weights() @ shares
         self._gains = gains
         self._skin = (
             self._unfolding(RIGHT_LIDS, RIGHT_LID_SKIN, RIGHT_BROW[5:]),
