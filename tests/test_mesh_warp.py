@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpcam.mesh_warp import MeshRasteriser, coordinates, sample, warp
+from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
 
 SQUARE = np.array([[10, 10], [50, 10], [50, 40], [10, 40]], np.float32)
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
@@ -14,6 +14,18 @@ TRIANGLES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
 def noise(height: int = 60, width: int = 80) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def warp(picture: np.ndarray, before: np.ndarray, after: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Rasterise and sample together, as the renderer does: the picture goes along with the mesh."""
+    size = (picture.shape[1], picture.shape[0])
+    scale = 2.0 * np.array(size, np.float32)  # room for vertices outside the picture
+    values = np.zeros((len(before), 3), np.float32)
+    values[:, :2] = before / scale + 0.25
+    still = np.zeros((size[1], size[0], 3), np.float32)
+    still[..., :2] = coordinates(size) / scale + 0.25
+    drawn = MeshRasteriser(triangles, size, still).draw(after, values)
+    return sample(picture, (drawn[..., :2] - 0.25) * scale)
 
 
 def test_a_mesh_that_stays_changes_no_pixel() -> None:

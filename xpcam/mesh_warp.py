@@ -94,24 +94,3 @@ def sample(picture: NDArray[Any], where: Floats, out: Pixels | None = None) -> N
     return cv2.remap(  # type: ignore[call-overload, no-any-return]
         picture, where, None, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE
     )
-
-
-def warp(
-    picture: Pixels, before: Floats, after: Floats, triangles: NDArray[np.int32], depth: Floats | None = None
-) -> Pixels:
-    """Move a mesh over a picture and take the picture along; outside the mesh it stays.
-
-    Args:
-        picture: (H, W, 3) uint8.
-        before, after: (V, 2) vertex positions in pixels.
-        triangles: (T, 3) int32.
-        depth: (V,) larger is farther.
-    """
-    size = (picture.shape[1], picture.shape[0])
-    scale = 2.0 * np.array(size, np.float32)  # room for vertices outside the picture
-    values = np.zeros((len(before), 3), np.float32)
-    values[:, :2] = np.clip(before / scale + 0.25, 0.0, 1.0)
-    still = np.zeros((size[1], size[0], 3), np.float32)
-    still[..., :2] = coordinates(size) / scale + 0.25
-    drawn = MeshRasteriser(triangles, size, still).draw(after, values, depth)
-    return sample(picture, (drawn[..., :2] - 0.25) * scale)

@@ -184,6 +184,25 @@ def believable(offsets: Floats) -> Floats:
     return np.asarray(offsets + line.share * (implied - offsets), np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Unfolding:
+    """How the skin between an upper lid and its brow goes along when the lid falls.
+
+    Attributes:
+        skin: (S,) landmark indices.
+        along: (S,) their x on the target's frontal face.
+        share: (S,) how much of the lid's fall each takes part in, less towards the brow.
+        edge: (7,) x of the lid's points, rising.
+        order: (7,) which of the lid's points these are.
+    """
+
+    skin: NDArray[np.intp]
+    along: Floats
+    share: NDArray[np.floating]
+    edge: Floats
+    order: NDArray[np.intp]
+
+
 class Retargeter:
     """Applies motions to one target.
 
@@ -220,7 +239,7 @@ class Retargeter:
         own = float(self._face[right, 0] - self._face[left, 0])
         wider = float(offsets[right, 0] - offsets[left, 0])
         room = max(WIDEST_MOUTH - own, 0.05)
-        if wider <= 0.25 * room:
+        if wider <= 1e-4:
             return np.ones(LANDMARKS, np.float32)
         return np.asarray(1.0 - self._mouth * (1.0 - room * np.tanh(wider / room) / wider), np.float32)
 
@@ -235,20 +254,19 @@ class Retargeter:
             face[lower] = self._face[lower] + (face[lower] - self._face[lower]) * 0.5 + gap * np.float32(drop)
             face[upper] = face[lower] - gap * np.float32(share - LID_OVERLAP * max(0.0, 1.0 - share))
             fallen = np.maximum(face[upper, 1] - self._face[upper, 1], 0.0)
-            skin, along, share_of_fall = unfolding  # the lid's skin unfolds, not its edge alone
-            order = self._face[upper, 0].argsort()
-            falls = np.interp(along, self._face[upper[order], 0], fallen[order], 0.0, 0.0) * share_of_fall
-            face[skin, 1] = np.maximum(face[skin, 1], self._face[skin, 1] + falls)
+            falls = np.interp(unfolding.along, unfolding.edge, fallen[unfolding.order], 0.0, 0.0)
+            skin = unfolding.skin  # the lid's skin unfolds, not its edge alone
+            face[skin, 1] = np.maximum(face[skin, 1], self._face[skin, 1] + falls * unfolding.share)
 
     def _unfolding(
         self, lids: tuple[tuple[int, int], ...], skin: tuple[int, ...], brow: tuple[int, ...]
-    ) -> tuple[NDArray[np.intp], Floats, Floats]:
-        """The skin between a lid and its brow: indices, where along the lid, how much it falls with it."""
+    ) -> Unfolding:
         points, edge, above = (self._face[list(rows), :2] for rows in (skin, columns(lids)[0], brow))
-        edge, above = edge[edge[:, 0].argsort()], above[above[:, 0].argsort()]
+        order = edge[:, 0].argsort()
+        edge, above = edge[order], above[above[:, 0].argsort()]
         lid_y, brow_y = (np.interp(points[:, 0], line[:, 0], line[:, 1]) for line in (edge, above))
         share = np.clip((points[:, 1] - brow_y) / np.maximum(lid_y - brow_y, 1e-3), 0.0, 1.0)
-        return np.array(skin, np.intp), points[:, 0], np.asarray(share * UNFOLDS, np.float32)
+        return Unfolding(np.array(skin, np.intp), points[:, 0], share * UNFOLDS, edge[:, 0], order)
 
     def _part_lips(self, face: Floats) -> None:
         """Lips may meet but not cross."""
