@@ -190,17 +190,35 @@ def save(path: Path, **content: Any) -> None:
     path.with_suffix(".new").replace(path)
 
 
+def join(world: int) -> torch.device:
+    """This process's device, after meeting the other processes where there are any."""
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def restore(
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: MovingAverage,
+    device: torch.device,
+) -> tuple[int, float]:
+    """Load a checkpoint into place; the step and the minutes to go on from."""
+    saved = torch.load(path, weights_only=True, map_location=device)
+    network.load_state_dict(saved["network"])
+    optimiser.load_state_dict(saved["optimiser"])
+    average.state = saved["average"]
+    return saved["step"], saved["minutes"]
+
+
 def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    device = (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if torch.cuda.is_available()
-        else torch.device("cpu")
-    )
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    device = join(world)
     cv2.setNumThreads(1)  # a pool of threads would not survive the fork of the sample makers
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -209,14 +227,9 @@ def main() -> None:
     twin = task.network(pretrained=False).to(device, memory_format=torch.channels_last)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.02, betas=(0.9, 0.99))
-    first, spent = 0, 0.0
     checkpoint = options.out / "checkpoint.pt"
     average = MovingAverage(network)
-    if options.resume:
-        saved = torch.load(checkpoint, weights_only=True, map_location=device)
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        average.state, first, spent = saved["average"], saved["step"], saved["minutes"]
+    first, spent = restore(checkpoint, network, optimiser, average, device) if options.resume else (0, 0.0)
     wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
     task.stream.seed_again(options.seed + 100 * rank + first)
     loader = iter(DataLoader(task.stream, batch_size=None, num_workers=options.workers, prefetch_factor=3))
