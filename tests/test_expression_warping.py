@@ -7,12 +7,12 @@ from faces import face, pose
 
 from engines.face_params import warping
 from engines.face_params.mouth_painting import mouth_inside
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, transform
 from xpcam.frame import Floats
 
 SIZE = 400
-NO_SHAPES = np.zeros(len(fm.face_mesh().blendshape_names), np.float32)
+NO_SHAPES = np.zeros(len(fl.face_mesh().blendshape_names), np.float32)
 POOL = np.random.default_rng(4).uniform(0, 0.7, (20, len(NO_SHAPES))).astype(np.float32)
 
 
@@ -43,8 +43,8 @@ def test_a_mark_on_the_face_goes_where_its_landmark_goes(landmarks: Floats, poin
 @pytest.mark.parametrize("seed", range(20))
 def test_lids_and_lips_never_cross(landmarks: Floats, seed: int) -> None:
     warp = warping.random_warp(np.random.default_rng(seed), landmarks, NO_SHAPES, POOL)
-    pairs = np.array((*fm.RIGHT_LIDS, *fm.LEFT_LIDS, *fm.LIPS_APART))
-    eyes = warp.after[fm.EYE_CORNERS[1], :2] - warp.after[fm.EYE_CORNERS[0], :2]
+    pairs = np.array((*fl.RIGHT_LIDS, *fl.LEFT_LIDS, *fl.LIPS_APART))
+    eyes = warp.after[fl.EYE_CORNERS[1], :2] - warp.after[fl.EYE_CORNERS[0], :2]
     down = np.array((-eyes[1], eyes[0])) / np.linalg.norm(eyes)
     gaps = (warp.after[pairs[:, 1], :2] - warp.after[pairs[:, 0], :2]) @ down
     assert gaps.min() > -2.0

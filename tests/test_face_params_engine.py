@@ -10,7 +10,7 @@ import pytest
 from faces import face
 
 from engines.face_params.patch_points import LEFT_POINTS, MOUTH_POINTS
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square
 from xpcam.frame import Frame, Pixels
 from xpcam.inference import Engine
@@ -68,7 +68,7 @@ def test_the_engines_stay_small() -> None:
 def test_a_face_is_located_once_and_looks_like_a_face(tracker: FaceTracker, portrait: Pixels) -> None:
     (params,) = tracker.locate(portrait)
     assert params.confidence > 0.8
-    eyes, mouth = params.landmarks[list(fm.EYE_CORNERS), :2], params.landmarks[list(fm.MOUTH_CORNERS), :2]
+    eyes, mouth = params.landmarks[list(fl.EYE_CORNERS), :2], params.landmarks[list(fl.MOUTH_CORNERS), :2]
     assert eyes[0, 0] < eyes[1, 0]
     assert mouth[:, 1].mean() > eyes[:, 1].mean() + 0.5 * params.pose.scale
     assert (params.landmarks[:, :2] > 0).all()
@@ -132,11 +132,11 @@ def test_landmarks_hardly_depend_on_where_the_crop_lies(
 
 
 def test_patches_hold_what_they_must() -> None:
-    lips = set(fm.INNER_LIPS) | set(fm.OUTER_LIPS)
-    eye = set(fm.LEFT_EYE) | set(fm.LEFT_BROW) | set(fm.LEFT_IRIS)
+    lips = set(fl.INNER_LIPS) | set(fl.OUTER_LIPS)
+    eye = set(fl.LEFT_EYE) | set(fl.LEFT_BROW) | set(fl.LEFT_IRIS)
     assert lips <= set(MOUTH_POINTS)
     assert eye <= set(LEFT_POINTS)
-    mirrored = {int(fm.face_mesh().mirror[i]) for i in LEFT_POINTS}
+    mirrored = {int(fl.face_mesh().mirror[i]) for i in LEFT_POINTS}
     assert not mirrored & set(LEFT_POINTS)
     assert not (mirrored | set(LEFT_POINTS)) & set(MOUTH_POINTS)
 

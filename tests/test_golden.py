@@ -14,8 +14,8 @@ import pytest
 from faces import face, pose
 from numpy.typing import NDArray
 
-from xpcam import face_model, target
-from xpcam.face_model import FACE_OVAL, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
+from xpcam import face_landmarks, target
+from xpcam.face_landmarks import FACE_OVAL, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 from xpcam.frame import FaceParams, Pixels
 from xpcam.neutral import Neutral
 from xpcam.rendering import Renderer
@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SIZE = (320, 240)
 TILE = 20
 HERE = pose(at=(160, 104), scale=88)  # where the target's face is
-REST = Neutral(face_model.unpose(face().landmarks, face().pose), pose())
+REST = Neutral(face_landmarks.unpose(face().landmarks, face().pose), pose())
 PERSON: dict[str, FaceParams | None] = {
     "rest": None,
     "open-mouth": face({"jawOpen": 0.8}),

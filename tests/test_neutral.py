@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from faces import face, pose
 
-from xpcam import face_model
-from xpcam.face_model import LIPS_APART, RIGHT_LIDS, unpose
+from xpcam import face_landmarks
+from xpcam.face_landmarks import LIPS_APART, RIGHT_LIDS, unpose
 from xpcam.frame import FaceParams
 from xpcam.neutral import LIPS_CLOSED, NeutralFinder
 
@@ -37,9 +37,9 @@ def test_a_start_in_the_middle_of_a_word_gives_a_closed_mouth_and_open_eyes() ->
     for params, at in talking(30):
         neutral = finder.update(params, at)
     assert neutral is not None
-    assert face_model.gap(neutral.face, LIPS_APART) < 0.05
-    assert face_model.gap(neutral.face, RIGHT_LIDS) == pytest.approx(
-        face_model.gap(REST, RIGHT_LIDS), rel=0.1
+    assert face_landmarks.gap(neutral.face, LIPS_APART) < 0.05
+    assert face_landmarks.gap(neutral.face, RIGHT_LIDS) == pytest.approx(
+        face_landmarks.gap(REST, RIGHT_LIDS), rel=0.1
     )
     np.testing.assert_allclose(neutral.pose.rotation, (0.02, 0.1, 0), atol=0.02)
 
@@ -49,7 +49,7 @@ def test_a_mouth_that_never_closed_is_closed_along_the_jaw() -> None:
     for params, at in talking(30, least=0.5):
         neutral = finder.update(params, at)
     assert neutral is not None
-    assert face_model.gap(neutral.face, LIPS_APART) == pytest.approx(LIPS_CLOSED, abs=0.03)
+    assert face_landmarks.gap(neutral.face, LIPS_APART) == pytest.approx(LIPS_CLOSED, abs=0.03)
 
 
 def test_the_neutral_drifts_slowly() -> None:
@@ -72,7 +72,7 @@ def test_what_was_learned_beforehand_is_kept() -> None:
     assert finder.settle()
     after = finder.update(face({"jawOpen": 1.0}), 0.0)
     assert after is not None
-    assert face_model.gap(after.face, LIPS_APART) < 0.05
+    assert face_landmarks.gap(after.face, LIPS_APART) < 0.05
 
 
 def test_forget_starts_anew() -> None:

@@ -6,8 +6,8 @@ import pytest
 from faces import face, portrait, pose
 from numpy.typing import NDArray
 
-from xpcam import face_model, target
-from xpcam.face_model import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
+from xpcam import face_landmarks, target
+from xpcam.face_landmarks import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
 from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.mesh_warp import MeshRasteriser
 from xpcam.neutral import Neutral
@@ -15,7 +15,7 @@ from xpcam.rendering import BUFFERS, RINGS, Renderer
 from xpcam.retargeting import STILL, Gains, Retargeter, observe
 from xpcam.target import RING_PLACES, Target
 
-REST = Neutral(face_model.unpose(face().landmarks, face().pose), pose())
+REST = Neutral(face_landmarks.unpose(face().landmarks, face().pose), pose())
 
 
 def prepared(params: FaceParams | None = None, size: tuple[int, int] = (640, 480)) -> Target:
@@ -126,7 +126,7 @@ WILD = {"jawOpen": 1.5, "mouthSmileLeft": 1.5, "browInnerUp": 2.0, "eyeWideLeft"
 def moved(one: Target, person: FaceParams, gains: Gains) -> tuple[Floats, Floats]:
     """(V, 2) where the mesh's vertices come to lie, and (V,) how deep."""
     params = Retargeter(one.params, gains).apply(observe(person, REST))
-    return Renderer(one)._place(params, face_model.unpose(params.landmarks, params.pose, depth=0.0))
+    return Renderer(one)._place(params, face_landmarks.unpose(params.landmarks, params.pose, depth=0.0))
 
 
 @pytest.mark.parametrize("turn", TURNS)

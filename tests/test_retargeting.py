@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 from faces import face, pose, posed
 
-from xpcam import face_model
-from xpcam.face_model import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, RIGHT_LIDS
+from xpcam import face_landmarks
+from xpcam.face_landmarks import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, RIGHT_LIDS
 from xpcam.frame import FaceParams
 from xpcam.neutral import Neutral
 from xpcam.retargeting import SHIFT_LIMIT, STILL, TURN_LIMIT, Gains, Retargeter, blend, mirrored, observe
 
 TARGET = face(where=pose(turn=(0.05, -0.1, 0.02), at=(640, 300), scale=200))
-REST = Neutral(face_model.unpose(face().landmarks, face().pose), pose())
+REST = Neutral(face_landmarks.unpose(face().landmarks, face().pose), pose())
 
 
 def frontal(params: FaceParams) -> np.ndarray:
-    return face_model.unpose(params.landmarks, params.pose, depth=0.0)
+    return face_landmarks.unpose(params.landmarks, params.pose, depth=0.0)
 
 
 def carried(person: FaceParams, gains: Gains | None = None) -> FaceParams:
@@ -26,19 +26,19 @@ def test_a_neutral_person_leaves_the_target_as_it_is() -> None:
 
 def test_the_mouth_opens_as_far_as_the_persons() -> None:
     opened = face({"jawOpen": 0.6})
-    wanted = face_model.gap(face_model.unpose(opened.landmarks, opened.pose), LIPS_APART)
-    assert face_model.gap(frontal(carried(opened)), LIPS_APART) == pytest.approx(wanted, rel=0.1)
+    wanted = face_landmarks.gap(face_landmarks.unpose(opened.landmarks, opened.pose), LIPS_APART)
+    assert face_landmarks.gap(frontal(carried(opened)), LIPS_APART) == pytest.approx(wanted, rel=0.1)
 
 
 def test_a_blink_shuts_both_lids_and_a_wink_one() -> None:
     both = frontal(carried(face({"eyeBlinkLeft": 1.5, "eyeBlinkRight": 1.5})))
-    assert face_model.gap(both, RIGHT_LIDS) == face_model.gap(both, LEFT_LIDS) == 0.0
+    assert face_landmarks.gap(both, RIGHT_LIDS) == face_landmarks.gap(both, LEFT_LIDS) == 0.0
     shape = REST.face.copy()
     upper, lower = np.array(RIGHT_LIDS).T
     shape[upper] = shape[lower]
     wink = frontal(carried(posed(shape, pose())))
-    assert face_model.gap(wink, RIGHT_LIDS) == 0.0
-    assert face_model.gap(wink, LEFT_LIDS) > 0.9 * face_model.gap(frontal(TARGET), LEFT_LIDS)
+    assert face_landmarks.gap(wink, RIGHT_LIDS) == 0.0
+    assert face_landmarks.gap(wink, LEFT_LIDS) > 0.9 * face_landmarks.gap(frontal(TARGET), LEFT_LIDS)
 
 
 def test_gain_zero_holds_a_region_still() -> None:
@@ -46,25 +46,27 @@ def test_gain_zero_holds_a_region_still() -> None:
     held = carried(person, Gains(mouth=0, eyes=0, brows=0, head=0))
     np.testing.assert_allclose(held.landmarks[:, :2], TARGET.landmarks[:, :2], atol=1.0)
     lips_only = frontal(carried(person, Gains(eyes=0, brows=0, head=0)))
-    assert face_model.gap(lips_only, LIPS_APART) > 0.05
-    assert face_model.gap(lips_only, LEFT_LIDS) == pytest.approx(
-        face_model.gap(frontal(TARGET), LEFT_LIDS), rel=0.02
+    assert face_landmarks.gap(lips_only, LIPS_APART) > 0.05
+    assert face_landmarks.gap(lips_only, LEFT_LIDS) == pytest.approx(
+        face_landmarks.gap(frontal(TARGET), LEFT_LIDS), rel=0.02
     )
 
 
 def test_the_head_turns_by_its_gain_and_never_too_far() -> None:
     turned = Retargeter(TARGET, Gains(head=0.5)).apply(observe(face(where=pose(turn=(0, 0.3, 0))), REST))
     relative = (
-        face_model.rotation_matrix(turned.pose.rotation) @ face_model.rotation_matrix(TARGET.pose.rotation).T
+        face_landmarks.rotation_matrix(turned.pose.rotation)
+        @ face_landmarks.rotation_matrix(TARGET.pose.rotation).T
     )
-    assert face_model.rotation_vector(relative)[1] == pytest.approx(0.15, abs=0.01)
+    assert face_landmarks.rotation_vector(relative)[1] == pytest.approx(0.15, abs=0.01)
     far = Retargeter(TARGET, Gains(head=1.5)).apply(
         observe(face(where=pose(turn=(0, 1.2, 0), at=(900, 0))), REST)
     )
     relative = (
-        face_model.rotation_matrix(far.pose.rotation) @ face_model.rotation_matrix(TARGET.pose.rotation).T
+        face_landmarks.rotation_matrix(far.pose.rotation)
+        @ face_landmarks.rotation_matrix(TARGET.pose.rotation).T
     )
-    assert abs(face_model.rotation_vector(relative)[1]) <= TURN_LIMIT[1] + 1e-3
+    assert abs(face_landmarks.rotation_vector(relative)[1]) <= TURN_LIMIT[1] + 1e-3
     moved = np.linalg.norm(far.landmarks[:, :2].mean(0) - TARGET.landmarks[:, :2].mean(0)) / TARGET.pose.scale
     assert moved < 1.5 * SHIFT_LIMIT + 0.5
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from xpcam import target
 from xpcam.errors import TargetError
-from xpcam.face_model import FACE_OVAL, FACE_POINTS
+from xpcam.face_landmarks import FACE_OVAL, FACE_POINTS
 from xpcam.target import OPENINGS, RING_PLACES
 
 

@@ -8,7 +8,7 @@ import pytest
 from faces import face, pose
 from numpy.typing import NDArray
 
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import SIDE, STRIDE, FaceDetector
 from xpcam.frame import Floats, Frame, Pixels
@@ -16,7 +16,7 @@ from xpcam.smoothing import FaceSmoother
 from xpcam.tracking import HOLD, LOOK_AROUND, SEARCH_EVERY, FaceTracker
 
 RED = (30, 30, 220)
-SHAPE = transform(fm.face_mesh().neutral, np.array([[90, 0, 128], [0, 90, 100]], np.float32))
+SHAPE = transform(fl.face_mesh().neutral, np.array([[90, 0, 128], [0, 90, 100]], np.float32))
 LANDMARK_SIDE = face_square(SHAPE)[1]
 
 
@@ -108,7 +108,7 @@ def test_a_crop_takes_the_roll_out_and_centres_the_face() -> None:
     cut = transform(landmarks, crop_matrix(*face_square(landmarks)))
     eyes = cut[263, :2] - cut[33, :2]
     assert abs(eyes[1]) < 0.01 * eyes[0]
-    low, high = cut[: fm.FACE_POINTS, :2].min(axis=0), cut[: fm.FACE_POINTS, :2].max(axis=0)
+    low, high = cut[: fl.FACE_POINTS, :2].min(axis=0), cut[: fl.FACE_POINTS, :2].max(axis=0)
     np.testing.assert_allclose((low + high) / 2, (CROP - 1) / 2, atol=0.05)
     assert (high - low).max() == pytest.approx(CROP / 1.5, abs=0.1)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpcam.errors import OutputError
-from xpcam.face_model import LANDMARKS
+from xpcam.face_landmarks import LANDMARKS
 from xpcam.frame import FaceParams, Pose
 from xpcam.tracking_export import Track, check_output, collect, save
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from xpcam.face_model import EYE_CORNERS, FACE_POINTS
+from xpcam.face_landmarks import EYE_CORNERS, FACE_POINTS
 from xpcam.frame import Floats
 
 CROP = 256  # side of the landmark network's picture, pixels

@@ -14,7 +14,7 @@ from xpcam.camera import Camera, VideoFile, open_camera, read_video
 from xpcam.contact_sheet import ContactSheet
 from xpcam.crops import CROP
 from xpcam.detection import SIDE, STRIDE
-from xpcam.face_model import LANDMARKS
+from xpcam.face_landmarks import LANDMARKS
 from xpcam.frame import FaceParams, Pixels
 from xpcam.inference import Contract, Engine, Tensor
 from xpcam.neutral import FIRST_SECONDS

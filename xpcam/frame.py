@@ -1,6 +1,6 @@
 """The values that travel from stage to stage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,29 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class Appearance:
+    """Whose face it is and how it is lit: what hardly changes from frame to frame.
+
+    Attributes:
+        identity: (80,) float32, coefficients of `FaceModel.identity`, in standard deviations.
+        texture: (80,) float32, coefficients of `FaceModel.albedo`, in standard deviations.
+        lighting: (9, 3) float32, spherical-harmonics light for blue, green, red (`face_model.shading`).
+    """
+
+    identity: Floats
+    texture: Floats
+    lighting: Floats
+
+
+def _no_expression() -> Floats:
+    return np.zeros(52, np.float32)
+
+
+def _straight_gaze() -> Floats:
+    return np.zeros((2, 2), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class FaceParams:
     """What is known of the face in one frame.
 
@@ -52,8 +75,15 @@ class FaceParams:
             (negative towards the camera); MediaPipe's face-mesh order, 10 iris points last.
         pose: head pose.
         confidence: 0 to 1, that this is a face.
+        expression: (52,) float32 ARKit blend-shape weights, 0 to 1, in the order of `face_model.ARKIT`.
+        gaze: (2, 2) float32, right eye then left, each yaw (positive towards the right of the picture) and
+            pitch (positive downwards) against the head, radians.
+        appearance: identity, texture and light, where they were asked for.
     """
 
     landmarks: Floats
     pose: Pose
     confidence: float
+    expression: Floats = field(default_factory=_no_expression)
+    gaze: Floats = field(default_factory=_straight_gaze)
+    appearance: Appearance | None = None

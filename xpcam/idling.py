@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from xpcam.face_model import face_mesh
+from xpcam.face_landmarks import face_mesh
 from xpcam.frame import Floats
 from xpcam.retargeting import STILL, Motion, blend
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xpcam import face_model
-from xpcam.face_model import LEFT_LIDS, LIPS_APART, RIGHT_LIDS, face_mesh, gap, unpose
+from xpcam import face_landmarks
+from xpcam.face_landmarks import LEFT_LIDS, LIPS_APART, RIGHT_LIDS, face_mesh, gap, unpose
 from xpcam.frame import FaceParams, Floats, Pose
 
 CONFIDENT = 0.6
@@ -26,7 +26,7 @@ class Neutral:
     """A person's neutral face.
 
     Attributes:
-        face: (478, 3) float32, frontal (`face_model.unpose`).
+        face: (478, 3) float32, frontal (`face_landmarks.unpose`).
         pose: how the head was held.
     """
 
@@ -74,9 +74,9 @@ class NeutralFinder:
 def estimate(samples: list[tuple[Floats, Pose]]) -> Neutral:
     """The neutral face of at least one (frontal face (478, 3), pose)."""
     faces = np.stack([face for face, _ in samples])
-    weights = face_model.region_weights()
-    lips = face_model.gaps(faces, LIPS_APART)
-    lids = face_model.gaps(faces, RIGHT_LIDS + LEFT_LIDS)
+    weights = face_landmarks.region_weights()
+    lips = face_landmarks.gaps(faces, LIPS_APART)
+    lids = face_landmarks.gaps(faces, RIGHT_LIDS + LEFT_LIDS)
     resting = np.median(faces, axis=0)
     closed = faces[lips <= np.quantile(lips, 0.2)].mean(axis=0)
     low, high = np.quantile(lids, (0.5, 0.9), method="nearest")

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xpcam import face_model
-from xpcam.face_model import (
+from xpcam import face_landmarks
+from xpcam.face_landmarks import (
     FACE_OVAL,
     FACE_POINTS,
     INNER_LIPS,
@@ -146,12 +146,12 @@ class Renderer:
         self._middle = np.repeat(eyes.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
         self._height = np.abs(eyes - self._middle)
         lips = target.params.landmarks[list(INNER_LIPS), :2]
-        self._mouth = Mouth(target.picture, lips, face_model.gap(self._face, LIPS_APART))
+        self._mouth = Mouth(target.picture, lips, face_landmarks.gap(self._face, LIPS_APART))
 
     def render(self, params: FaceParams) -> Pixels:
         """The target making the face that `params` (in pixels of the target's picture) describes."""
         face = unpose(params.landmarks, params.pose, depth=0.0)
-        shown = self._mouth.shown(face_model.gap(face, LIPS_APART))
+        shown = self._mouth.shown(face_landmarks.gap(face, LIPS_APART))
         points, depth = self._place(params, face)
         self._values[:, :2] = np.clip((self._sources(face, shown) + MARGIN) / self._scale, 0.0, 1.0)
         points -= self._region.corner
@@ -223,8 +223,8 @@ class Renderer:
 
     def _shut(self, face: Floats, lids: tuple[tuple[int, int], ...]) -> float:
         """How far an eye is shut, 0 as in the target's picture to 1."""
-        own = max(face_model.gap(self._face, lids), 1e-3)
-        return 1.0 - min(1.0, face_model.gap(face, lids) / own)
+        own = max(face_landmarks.gap(self._face, lids), 1e-3)
+        return 1.0 - min(1.0, face_landmarks.gap(face, lids) / own)
 
     def _draw_lashes(self, moving: Pixels, region: Region, lid: Floats, shut: float, scale: float) -> None:
         """Darken the line where shut lids meet, as lashes do; `lid` is (N, 2) along the upper lid's edge."""

@@ -1,6 +1,6 @@
 """Carry a person's expression over to a target: differences from the person's neutral face, never the face.
 
-All expression lives on the frontal face (`face_model.unpose`): x right, y down, in units of the
+All expression lives on the frontal face (`face_landmarks.unpose`): x right, y down, in units of the
 outer-eye distance, so that neither head pose nor the distance to the camera enters.
 """
 
@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xpcam.face_model import (
+from xpcam.face_landmarks import (
     FACE_OVAL,
     LANDMARKS,
     LEFT_BROW,

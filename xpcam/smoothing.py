@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from xpcam import face_model
-from xpcam.face_model import LANDMARKS, fit_pose, rotation_matrix
+from xpcam import face_landmarks
+from xpcam.face_landmarks import LANDMARKS, fit_pose, rotation_matrix
 from xpcam.frame import Floats, Pose
 
 DERIVATIVE_CUTOFF = 2.0  # hertz
@@ -65,9 +65,15 @@ def _columns(rows: list[tuple[float, float]]) -> tuple[Floats, Floats]:
 def _landmark_settings() -> list[tuple[float, float]]:
     rows = [SKIN] * LANDMARKS
     groups = (
-        (face_model.RIGHT_BROW + face_model.LEFT_BROW, BROWS),
-        (face_model.INNER_LIPS + face_model.OUTER_LIPS, LIPS),
-        (face_model.RIGHT_EYE + face_model.LEFT_EYE + face_model.RIGHT_IRIS + face_model.LEFT_IRIS, LIDS),
+        (face_landmarks.RIGHT_BROW + face_landmarks.LEFT_BROW, BROWS),
+        (face_landmarks.INNER_LIPS + face_landmarks.OUTER_LIPS, LIPS),
+        (
+            face_landmarks.RIGHT_EYE
+            + face_landmarks.LEFT_EYE
+            + face_landmarks.RIGHT_IRIS
+            + face_landmarks.LEFT_IRIS,
+            LIDS,
+        ),
         ((33, 133, 362, 263), CORNERS),
     )
     for points, setting in groups:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from xpcam import face_model
+from xpcam import face_landmarks
 from xpcam.errors import TargetError
-from xpcam.face_model import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_EYE, RIGHT_EYE, face_mesh
+from xpcam.face_landmarks import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_EYE, RIGHT_EYE, face_mesh
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
 
 MAX_PIXELS = 50_000_000
@@ -37,7 +37,7 @@ class TargetMesh:
 
     Attributes:
         triangles: (T, 3) int32 over V = 468 + 52 + rings vertices.
-        ring: (R, 3) float32 ring vertices as points of the frontal face (see `face_model.unpose`).
+        ring: (R, 3) float32 ring vertices as points of the frontal face (see `face_landmarks.unpose`).
         ring_weight: (R,) how much of the head's motion each takes part in, 1 to 0.
         still: (V, 2) float32 where every vertex lies in the unmoved picture.
         free: (V,) how freely each may move, 1 to 0: none does at the picture's border.
@@ -132,7 +132,7 @@ def the_face(path: Path, faces: list[FaceParams]) -> FaceParams:
     """
     if not faces:
         raise TargetError(f"target {path}: no face found; wanted one, facing the camera, well lit")
-    sizes = [face_model.outer_eye_distance(face.landmarks) for face in faces]
+    sizes = [face_landmarks.outer_eye_distance(face.landmarks) for face in faces]
     rivals = sum(size > 0.5 * sizes[0] for size in sizes)
     if rivals > 1:
         raise TargetError(f"target {path}: {rivals} faces found; wanted one, crop the picture to it")
@@ -183,7 +183,7 @@ def build_mesh(params: FaceParams, bounds: tuple[int, int, int, int]) -> TargetM
     face = params.landmarks[:FACE_POINTS]
     oval = params.landmarks[list(FACE_OVAL)]
     ring, weight = _rings(oval, bounds)
-    canonical = face_model.unpose(np.concatenate([params.landmarks, ring]), params.pose)[
+    canonical = face_landmarks.unpose(np.concatenate([params.landmarks, ring]), params.pose)[
         len(params.landmarks) :
     ]
     still = np.concatenate([face[:, :2], face[list(OPENINGS), :2], ring[:, :2]])

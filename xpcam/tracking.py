@@ -5,7 +5,7 @@ import numpy as np
 
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import Detection, FaceDetector, Runs
-from xpcam.face_model import fit_pose, outer_eye_distance
+from xpcam.face_landmarks import fit_pose, outer_eye_distance
 from xpcam.frame import FaceParams, Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from xpcam.errors import OutputError
-from xpcam.face_model import LANDMARKS
+from xpcam.face_landmarks import LANDMARKS
 from xpcam.frame import FaceParams, Floats
 
 ENDINGS: Final = (".npz", ".csv")

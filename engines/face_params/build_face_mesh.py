@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import Delaunay
 
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 
 Array = NDArray[np.float64]
 RIDGE = 3.0
@@ -46,7 +46,7 @@ def align(faces: Array, rounds: int = 5) -> Array:
         moved = []
         for face in faces:
             # Points that expression moves would turn an opened jaw into a nod.
-            rotation, scale, shift = similarity(face[list(fm.RIGID)], mean[list(fm.RIGID)])
+            rotation, scale, shift = similarity(face[list(fl.RIGID)], mean[list(fl.RIGID)])
             moved.append(scale * face @ rotation.T + shift)
         aligned = np.array(moved)
         mean = upright(aligned.mean(0))
@@ -55,14 +55,14 @@ def align(faces: Array, rounds: int = 5) -> Array:
 
 def upright(face: Array) -> Array:
     """Turn, scale and centre a mean face: eyes level, facing the camera, outer corners 1 unit apart."""
-    x = face[fm.EYE_CORNERS[1]] - face[fm.EYE_CORNERS[0]]
-    forehead_to_chin = face[fm.CHIN] - face[fm.FOREHEAD]
+    x = face[fl.EYE_CORNERS[1]] - face[fl.EYE_CORNERS[0]]
+    forehead_to_chin = face[fl.CHIN] - face[fl.FOREHEAD]
     unit = float(np.linalg.norm(x))
     x = x / unit
     y = forehead_to_chin - x * (forehead_to_chin @ x)
     y /= np.linalg.norm(y)
     rotation = np.stack([x, y, np.cross(x, y)])
-    origin = face[list(fm.EYE_CORNERS)].mean(0)
+    origin = face[list(fl.EYE_CORNERS)].mean(0)
     return (face - origin) @ rotation.T / unit
 
 
@@ -78,7 +78,7 @@ def ridge(aligned: Array, scores: Array) -> tuple[Array, Array]:
 
 def in_eye_distances(neutral: Array, basis: Array) -> tuple[Array, Array]:
     """Neutral and blend shapes, scaled and moved so that the outer eye corners are 1 apart about the origin."""
-    corners = neutral[list(fm.EYE_CORNERS)]
+    corners = neutral[list(fl.EYE_CORNERS)]
     unit = float(np.linalg.norm(corners[1] - corners[0]))
     return (neutral - corners.mean(0)) / unit, basis / unit
 
@@ -109,15 +109,15 @@ def triangulate(
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Triangles (T, 3) and for each 0 skin, 1 eye, 2 mouth interior (all corners on one inner contour)."""
     opened = neutral + sum(weight * basis[names.index(name)] for name, weight in OPENING.items())
-    triangles = Delaunay(opened[: fm.FACE_POINTS, :2]).simplices.astype(np.int32)
+    triangles = Delaunay(opened[: fl.FACE_POINTS, :2]).simplices.astype(np.int32)
     part = np.zeros(len(triangles), np.uint8)
-    for label, contour in ((1, fm.RIGHT_EYE), (1, fm.LEFT_EYE), (2, fm.INNER_LIPS)):
+    for label, contour in ((1, fl.RIGHT_EYE), (1, fl.LEFT_EYE), (2, fl.INNER_LIPS)):
         part[np.isin(triangles, contour).all(1)] = label
     a, b, c = (opened[triangles[:, i], :2] for i in range(3))
     area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
     triangles[area < 0] = triangles[area < 0][:, ::-1]
     keep = np.abs(area) > 1e-6
-    for contour in (fm.RIGHT_EYE, fm.LEFT_EYE, fm.INNER_LIPS):
+    for contour in (fl.RIGHT_EYE, fl.LEFT_EYE, fl.INNER_LIPS):
         edges = {
             tuple(sorted(pair)) for t in triangles for pair in ((t[0], t[1]), (t[1], t[2]), (t[2], t[0]))
         }

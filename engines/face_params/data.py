@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from engines.face_params import augmentation, face_free, makeup, mouth_painting, warping
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, transform
 
 Random = np.random.Generator
@@ -120,7 +120,7 @@ class CropMaker:
         self._data, self._rng = portraits, np.random.default_rng(seed)
         self._warper = warping.Warper()
         self._warped, self._negatives = warped, negatives
-        self._mirror = fm.face_mesh().mirror
+        self._mirror = fl.face_mesh().mirror
 
     def twins(self) -> list[tuple[Pixels, Floats, bool]]:
         """Two samples of one portrait, their expressions, poses and cameras drawn apart."""
@@ -131,7 +131,7 @@ class CropMaker:
         """(256, 256, 3) crop, (478, 3) landmarks in its pixels, whether there is a face (else zeros)."""
         rng = self._rng
         if rng.random() < self._negatives:
-            return self.negative(), np.zeros((fm.LANDMARKS, 3), np.float32), False
+            return self.negative(), np.zeros((fl.LANDMARKS, 3), np.float32), False
         if index is None:
             index = int(rng.choice(len(self._data.pictures), p=self._data.weights))
         crop, landmarks = self.face(index, rng.random() < self._warped)
@@ -158,7 +158,7 @@ class CropMaker:
             landmarks, opened = transform(warp.after, matrix), _mouth_opened(rng, warp)
             if opened:
                 light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
-                mouth_painting.mouth_inside(rng, crop, landmarks[list(fm.INNER_LIPS), :2], light)
+                mouth_painting.mouth_inside(rng, crop, landmarks[list(fl.INNER_LIPS), :2], light)
         else:
             matrix = random_crop(rng, landmarks, mirror)
             crop = cv2.warpAffine(picture, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=border)
@@ -195,7 +195,7 @@ class CropMaker:
 
 def _mouth_opened(rng: Random, warp: warping.Warp) -> bool:
     """Whether the warp parted the lips so far that what is between them must be painted."""
-    size = fm.outer_eye_distance(warp.before)
+    size = fl.outer_eye_distance(warp.before)
     before = float(np.linalg.norm(warp.before[14, :2] - warp.before[13, :2])) / size
     after = float(np.linalg.norm(warp.after[14, :2] - warp.after[13, :2])) / size
     return after > 0.03 and (after > 1.6 * before + 0.02 or (after > 0.06 and rng.random() < 0.15))

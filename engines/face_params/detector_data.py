@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from engines.face_params import augmentation, data, face_free
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.network import DetectorNet
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import face_square
 
 Random = np.random.Generator
@@ -71,7 +71,7 @@ class SceneMaker:
         scene[:] = (scene + (placed.astype(np.float32) - scene) * mask[..., None]).astype(np.uint8)
         return np.array([*at, size, roll + turn], np.float32)
 
-    mirror = fm.face_mesh().mirror
+    mirror = fl.face_mesh().mirror
 
     def mask(self, picture: Pixels, matrix: np.ndarray, at: np.ndarray, size: float) -> Floats:
         """Where the portrait covers the scene: its whole rectangle, or head and shoulders cut out softly."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.frame import Frame
 from xpcam.inference import Engine
@@ -54,7 +54,7 @@ def compare(predicted: Floats, truth: Floats) -> dict[str, float]:
     predicted, truth = predicted[seen], truth[seen]
     span = np.linalg.norm(truth[:, 33, :2] - truth[:, 263, :2], axis=1)[:, None]
     error = np.linalg.norm((predicted - truth)[..., :2], axis=2) / span
-    lips = [*fm.INNER_LIPS, *fm.OUTER_LIPS]
+    lips = [*fl.INNER_LIPS, *fl.OUTER_LIPS]
     result = {"error": float(error.mean()) * 100, "lips": float(error[:, lips].mean()) * 100}
     for name, a, b in zip(MEASURES, expression(predicted), expression(truth), strict=True):
         result[name] = float(np.corrcoef(a, b)[0, 1])
@@ -95,7 +95,7 @@ def judge(predict: Predict, clips: list[Pixels], truths: list[Floats]) -> dict[s
 
 def shipped_tracks(clips: list[Pixels], smooth: bool, rate: float = 25.0) -> list[Floats]:
     """The clips through the shipped tracker, search for the face included; NaN where it saw none."""
-    nothing = np.full((fm.LANDMARKS, 3), np.nan, np.float32)
+    nothing = np.full((fl.LANDMARKS, 3), np.nan, np.float32)
     with Engine(shipped("face_params.onnx")) as landmarks, Engine(shipped("face_detector.onnx")) as detector:
         tracks = []
         for clip in clips:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.face_params.arrays import Floats
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 
 LIPS = (
     (13, 14),
@@ -39,8 +39,8 @@ LIP_SHAPE = (
     (270, 321),
 )
 LIDS = (
-    *fm.RIGHT_LIDS[1:6],
-    *fm.LEFT_LIDS[1:6],
+    *fl.RIGHT_LIDS[1:6],
+    *fl.LEFT_LIDS[1:6],
     (159, 33),
     (159, 133),
     (145, 33),
@@ -61,7 +61,7 @@ PAIR_WEIGHT = (*(1.5 for _ in LIPS), *(1.5 for _ in LIP_SHAPE), *(1.0 for _ in L
 
 def eye_span(landmarks: Tensor) -> Tensor:
     """(B,) outer-eye distance with depth, the ruler of all errors."""
-    corners = landmarks[:, list(fm.EYE_CORNERS)]
+    corners = landmarks[:, list(fl.EYE_CORNERS)]
     return (corners[:, 1] - corners[:, 0]).norm(dim=1).clamp(min=1.0)
 
 
@@ -80,9 +80,9 @@ def pair_spreads(landmarks: Floats, people: Floats) -> Floats:
 
 def point_weights() -> Tensor:
     """(478,) mean 1: lips, lids and brows count more."""
-    weights = torch.ones(fm.LANDMARKS)
-    weights[[*fm.INNER_LIPS, *fm.OUTER_LIPS, *fm.RIGHT_EYE, *fm.LEFT_EYE]] = 3.0
-    weights[[*fm.RIGHT_BROW, *fm.LEFT_BROW, *fm.RIGHT_IRIS, *fm.LEFT_IRIS]] = 2.0
+    weights = torch.ones(fl.LANDMARKS)
+    weights[[*fl.INNER_LIPS, *fl.OUTER_LIPS, *fl.RIGHT_EYE, *fl.LEFT_EYE]] = 3.0
+    weights[[*fl.RIGHT_BROW, *fl.LEFT_BROW, *fl.RIGHT_IRIS, *fl.LEFT_IRIS]] = 2.0
     return weights / weights.mean()
 
 
@@ -156,7 +156,7 @@ def rough_guess(mean: Tensor, truth: Tensor) -> Tensor:
     mean = mean.to(truth)
     middle, mean_middle = truth.mean(1, keepdim=True), mean.mean(0)
     scale = (eye_span(truth) / eye_span(mean[None]))[:, None, None]
-    corners = truth[:, list(fm.EYE_CORNERS), :2]
+    corners = truth[:, list(fl.EYE_CORNERS), :2]
     across = corners[:, 1] - corners[:, 0]
     angle = torch.atan2(across[:, 1], across[:, 0]) + 0.05 * torch.randn(count, device=device)
     cosine, sine = angle.cos(), angle.sin()

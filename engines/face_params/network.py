@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engines.face_params.patch_points import LEFT_CENTRE, LEFT_POINTS, MOUTH_CENTRE, MOUTH_POINTS
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 
 CROP = 256  # side of the landmark network's input, pixels
 PATCH = 64  # side of a refinement patch, samples
@@ -163,16 +163,16 @@ class LandmarkNet(nn.Module):
         self.near = conv_bn(112, 24, 1)
         self.far = conv_bn(192, 96, 1)
         self.hidden = nn.Linear(24 * 64 + 96 * 16, 256)
-        self.shape = nn.Linear(256, fm.LANDMARKS * 3)
+        self.shape = nn.Linear(256, fl.LANDMARKS * 3)
         self.face = nn.Linear(256, 1)
-        self.register_buffer("mean_shape", mean_shape.view(1, fm.LANDMARKS, 3))
+        self.register_buffer("mean_shape", mean_shape.view(1, fl.LANDMARKS, 3))
         nn.init.normal_(self.shape.weight, std=1e-3)
         nn.init.zeros_(self.shape.bias)
-        mesh = fm.face_mesh()
+        mesh = fl.face_mesh()
         mouth, left = list(MOUTH_POINTS), list(LEFT_POINTS)
         right = [int(i) for i in mesh.mirror[left]]
         taken = {*mouth, *left, *right}
-        rest = [i for i in range(fm.LANDMARKS) if i not in taken]
+        rest = [i for i in range(fl.LANDMARKS) if i not in taken]
         self.groups: dict[str, list[int]] = {"mouth": mouth, "left": left, "right": right, "rest": rest}
         order = [*rest, *mouth, *left, *right]
         self.register_buffer("restore", torch.tensor(np.argsort(order)), persistent=False)
@@ -201,7 +201,7 @@ class LandmarkNet(nn.Module):
         _, near, far = self.backbone(normalised(F.avg_pool2d(image, 2)))
         x = torch.cat([self.near(near).flatten(1), self.far(far).flatten(1)], dim=1)
         x = F.relu(self.hidden(x))
-        offset = self.shape(x).float().view(-1, fm.LANDMARKS, 3)
+        offset = self.shape(x).float().view(-1, fl.LANDMARKS, 3)
         return self.mean_shape + offset * 32.0, self.face(x).float()[:, 0]
 
     def refine_eyes(self, image: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:

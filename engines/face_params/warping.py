@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_model as fm
+from xpcam import face_landmarks as fl
 from xpcam.crops import CROP
 from xpcam.mesh_warp import MeshRasteriser
 
 Random = np.random.Generator
 RINGS = (1.25, 1.6, 2.4, 6.0)  # size of each ring over the face's outline
 FADE = (0.7, 0.3, 0.0, 0.0)  # share of the outline's motion that reaches it
-EYES = (fm.RIGHT_EYE, fm.LEFT_EYE)
-LIDS = (fm.RIGHT_LIDS, fm.LEFT_LIDS)
+EYES = (fl.RIGHT_EYE, fl.LEFT_EYE)
+LIDS = (fl.RIGHT_LIDS, fl.LEFT_LIDS)
 _RANGE = 8192.0  # source coordinates between minus and plus this, for colours in 0..1
 
 
 def _group(*words: str) -> list[int]:
-    names = fm.face_mesh().blendshape_names
+    names = fl.face_mesh().blendshape_names
     return [i for i, name in enumerate(names) if any(word in name for word in words)]
 
 
@@ -87,10 +87,10 @@ def move_corners(rng: Random) -> Floats:
 
     The blend shapes alone couple width with opening as the data do, and a network then reads the one off the other.
     """
-    shape = fm.face_mesh().neutral
+    shape = fl.face_mesh().neutral
     moved = np.zeros_like(shape)
     across, down = rng.normal(0, (0.035, 0.025))
-    for corner in fm.MOUTH_CORNERS:
+    for corner in fl.MOUTH_CORNERS:
         apart = (shape[:, :2] - shape[corner, :2]) / (0.17, 0.15)
         reach = np.exp(-0.5 * (apart**2).sum(axis=1))
         own = rng.normal(0, (0.012, 0.01))
@@ -101,13 +101,13 @@ def move_corners(rng: Random) -> Floats:
 
 def lip_sides() -> tuple[Floats, Floats]:
     """How far each landmark goes along with the upper lip's middle, and with the lower's: (478,) each, 0 to 1."""
-    shape = fm.face_mesh().neutral
-    corner = shape[fm.MOUTH_CORNERS[1]]
+    shape = fl.face_mesh().neutral
+    corner = shape[fl.MOUTH_CORNERS[1]]
     across = shape[:, 0] / corner[0]
     middle = (shape[13, 1] + shape[14, 1]) / 2
     above = middle + (corner[1] - middle) * across**2 - shape[:, 1]  # over the line between the lips
-    above[list(fm.INNER_LIPS[1:10])] = 1e-3
-    above[list(fm.INNER_LIPS[11:])] = -1e-3
+    above[list(fl.INNER_LIPS[1:10])] = 1e-3
+    above[list(fl.INNER_LIPS[11:])] = -1e-3
     reach = np.exp(-0.5 * (above / np.where(above > 0, 0.12, 0.16)) ** 2) * np.clip(1 - across**2, 0, 1)
     return reach * (above > 0), reach * (above <= 0)
 
@@ -115,17 +115,17 @@ def lip_sides() -> tuple[Floats, Floats]:
 def part_lips(rng: Random) -> Floats:
     """(478, 3) displacements that raise the upper and drop the lower lip, each by its own amount, the jaw still."""
     upper, lower = lip_sides()
-    moved = np.zeros((fm.LANDMARKS, 3), np.float32)
+    moved = np.zeros((fl.LANDMARKS, 3), np.float32)
     moved[:, 1] = lower * abs(rng.normal(0, 0.045)) - upper * abs(rng.normal(0, 0.03))
     return moved
 
 
 def uncross(landmarks: Floats, down: Floats) -> None:
     """Let no upper lid or lip lie below its lower partner, seen along the face's own `down` (2,)."""
-    for upper, lower in (*fm.RIGHT_LIDS, *fm.LEFT_LIDS, *fm.LIPS_APART):
+    for upper, lower in (*fl.RIGHT_LIDS, *fl.LEFT_LIDS, *fl.LIPS_APART):
         gap = float((landmarks[lower, :2] - landmarks[upper, :2]) @ down)
         if gap < 0.0:
-            share = 0.7 if upper not in fm.INNER_LIPS else 0.5  # the upper lid does the closing
+            share = 0.7 if upper not in fl.INNER_LIPS else 0.5  # the upper lid does the closing
             landmarks[upper, :2] += down * gap * share
             landmarks[lower, :2] -= down * gap * (1 - share)
 
@@ -152,32 +152,32 @@ class Warp:
 
 def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Warp:
     """Draw an expression for the face `landmarks` (478, 3) whose own blend-shape weights are `own`."""
-    pose = fm.fit_pose(landmarks)
-    rotation = fm.rotation_matrix(pose.rotation)
+    pose = fl.fit_pose(landmarks)
+    rotation = fl.rotation_matrix(pose.rotation)
     difference = random_expression(rng, own, pool) - own
-    moved = np.tensordot(difference, fm.face_mesh().basis, axes=1)
+    moved = np.tensordot(difference, fl.face_mesh().basis, axes=1)
     if rng.random() < 0.7:
         moved = moved + move_corners(rng)
     if rng.random() < 0.5:
         moved = moved + part_lips(rng)
     moved = moved @ rotation.T * pose.scale
     expressed = landmarks + moved.astype(np.float32)
-    expressed[fm.FACE_POINTS :] = landmarks[fm.FACE_POINTS :]  # irises stay: gaze comes from the data
+    expressed[fl.FACE_POINTS :] = landmarks[fl.FACE_POINTS :]  # irises stay: gaze comes from the data
     uncross(expressed, rotation[:2, 1] / np.linalg.norm(rotation[:2, 1]))
-    centre = landmarks[: fm.FACE_POINTS].mean(axis=0)
+    centre = landmarks[: fl.FACE_POINTS].mean(axis=0)
     about = turn(rng) if rng.random() < 0.7 else np.eye(3, dtype=np.float32)
     return Warp(landmarks, (expressed - centre) @ about.T + centre, (landmarks - centre) @ about.T + centre)
 
 
 def _triangles() -> NDArray[np.int32]:
     """The face, the eye openings with vertices of their own (after 468), and the rings (after those)."""
-    mesh = fm.face_mesh()
+    mesh = fl.face_mesh()
     triangles = mesh.triangles.copy()
-    own = {point: fm.FACE_POINTS + i for i, point in enumerate((*EYES[0], *EYES[1]))}
+    own = {point: fl.FACE_POINTS + i for i, point in enumerate((*EYES[0], *EYES[1]))}
     for row in np.flatnonzero(mesh.triangle_part == 1):
         triangles[row] = [own[int(point)] for point in triangles[row]]
-    count, first = len(fm.FACE_OVAL), fm.FACE_POINTS + len(own)
-    inner, rows = list(fm.FACE_OVAL), []
+    count, first = len(fl.FACE_OVAL), fl.FACE_POINTS + len(own)
+    inner, rows = list(fl.FACE_OVAL), []
     for ring in range(len(RINGS)):
         outer = [first + ring * count + i for i in range(count)]
         for i in range(count):
@@ -205,12 +205,12 @@ class Warper:
 
     def _vertices(self, warp: Warp) -> tuple[Floats, Floats]:
         """Source and goal of all vertices, (V, 3) each, pixels of the portrait."""
-        before, after = warp.before[: fm.FACE_POINTS], warp.after[: fm.FACE_POINTS]
+        before, after = warp.before[: fl.FACE_POINTS], warp.after[: fl.FACE_POINTS]
         eye_source, eye_goal = [], []
         for contour in EYES:
             eye_source.append(_uncovered(warp, contour))
             eye_goal.append(after[list(contour)])
-        oval = list(fm.FACE_OVAL)
+        oval = list(fl.FACE_OVAL)
         centre_before, motion = before[oval].mean(axis=0), after[oval] - before[oval]
         rings = [centre_before + (before[oval] - centre_before) * size for size in RINGS]
         moved = [ring + motion * fade for ring, fade in zip(rings, FADE, strict=True)]
