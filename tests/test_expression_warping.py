@@ -68,7 +68,7 @@ def test_a_closing_lid_covers_the_eye_instead_of_squeezing_it(landmarks: Floats)
     iris = landmarks[468, :2]
     cv2.circle(picture, iris.round().astype(int).tolist(), 5, (0, 0, 0), -1)
     half = face({"eyeBlinkRight": 0.5}, pose(at=(200, 170), scale=110)).landmarks
-    warp = warping.Warp(landmarks, half, landmarks)
+    warp = warping.Warp(landmarks, half, landmarks, np.zeros(51, np.float32))
     matrix = np.array([[1, 0, 128 - iris[0]], [0, 1, 128 - iris[1]]], np.float32)
     crop = warping.Warper().render(picture, warp, matrix, cv2.BORDER_REPLICATE)
     rows, columns = np.nonzero(crop[118:138, 118:138, 0] < 100)

@@ -143,19 +143,21 @@ class Warp:
     Attributes:
         before, after: (478, 3) landmarks.
         still: (478, 3) landmarks moved by the head's turn alone.
+        scores: (51,) blend-shape weights that were drawn.
     """
 
     before: Floats
     after: Floats
     still: Floats
+    scores: Floats
 
 
 def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Warp:
     """Draw an expression for the face `landmarks` (478, 3) whose own blend-shape weights are `own`."""
     pose = fl.fit_pose(landmarks)
     rotation = fl.rotation_matrix(pose.rotation)
-    difference = random_expression(rng, own, pool) - own
-    moved = np.tensordot(difference, fl.face_mesh().basis, axes=1)
+    scores = random_expression(rng, own, pool)
+    moved = np.tensordot(scores - own, fl.face_mesh().basis, axes=1)
     if rng.random() < 0.7:
         moved = moved + move_corners(rng)
     if rng.random() < 0.5:
@@ -166,7 +168,8 @@ def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Wa
     uncross(expressed, rotation[:2, 1] / np.linalg.norm(rotation[:2, 1]))
     centre = landmarks[: fl.FACE_POINTS].mean(axis=0)
     about = turn(rng) if rng.random() < 0.7 else np.eye(3, dtype=np.float32)
-    return Warp(landmarks, (expressed - centre) @ about.T + centre, (landmarks - centre) @ about.T + centre)
+    after, still = ((face - centre) @ about.T + centre for face in (expressed, landmarks))
+    return Warp(landmarks, after, still, scores)
 
 
 def _triangles() -> NDArray[np.int32]:
