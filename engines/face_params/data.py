@@ -155,7 +155,7 @@ class CropMaker:
             warp = warping.random_warp(rng, landmarks, self._data.scores[index], self._data.scores)
             matrix = random_crop(rng, warp.after, mirror)
             crop = self._warper.render(picture, warp, matrix, border)
-            landmarks, opened = transform(warp.after, matrix), _mouth_opened(rng, warp)
+            landmarks, opened = transform(warp.after, matrix), mouth_opened(rng, warp)
             if opened:
                 light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
                 mouth_painting.mouth_inside(rng, crop, landmarks[list(fl.INNER_LIPS), :2], light)
@@ -193,7 +193,7 @@ class CropMaker:
         return augmentation.webcam(rng, crop)
 
 
-def _mouth_opened(rng: Random, warp: warping.Warp) -> bool:
+def mouth_opened(rng: Random, warp: warping.Warp) -> bool:
     """Whether the warp parted the lips so far that what is between them must be painted."""
     size = fl.outer_eye_distance(warp.before)
     before = float(np.linalg.norm(warp.before[14, :2] - warp.before[13, :2])) / size
