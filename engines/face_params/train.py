@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from engines.face_params import data, losses
+from engines.face_params import data, losses, warm_start
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.evaluate import judge, load_clips
 from engines.face_params.network import LandmarkNet
@@ -51,6 +51,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints and judgements")
     parser.add_argument("--resume", action="store_true", help="go on from --out's checkpoint")
+    parser.add_argument("--start", type=Path, help="face_params.onnx whose landmark weights to start from")
     options = parser.parse_args()
     options.out = options.out or Path("runs") / options.net
     return options
@@ -123,7 +124,7 @@ class LandmarkTask:
     def __init__(self, options: argparse.Namespace, device: torch.device, rank: int) -> None:
         train, test = data.load(options.data)
         self.mean = torch.from_numpy(data.mean_crop_shape(train))
-        self.whole = options.whole
+        self.whole, self.start = options.whole, options.start
         self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank)
         self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks, train.people)).to(device)
         self.clips = load_clips(options.clips) if options.clips else None
@@ -135,9 +136,12 @@ class LandmarkTask:
 
     def network(self, pretrained: bool) -> nn.Module:
         network = LandmarkNet(self.mean)
-        if pretrained:
+        if pretrained and not self.start:
             network.backbone.load_imagenet(imagenet_file())
         network.backbone.freeze_early()
+        if pretrained and self.start:
+            warm_start.load_folded(network, self.start)
+            warm_start.measure_norms(network, torch.from_numpy(self.crops).permute(0, 3, 1, 2).float())
         return network
 
     def step(self, network: nn.Module, batch: list[Tensor]) -> dict[str, Tensor]:
