@@ -74,7 +74,7 @@ def open_pipeline(settings: Settings, stack: ExitStack, meter: Meter) -> Pipelin
     """A pipeline for the settings' target; its engines close with the stack."""
     tracker = stack.enter_context(open_tracker(settings))
     prepared = load_target(settings.require_target(), tracker, settings.size)
-    gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head)
+    gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
     return Pipeline(prepared, tracker, gains, mirror=settings.mirror, meter=meter)
 
 

@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     mouth: float = option(1.0, "how much of the mouth's movement the target makes", least=0, most=2)
     eyes: float = option(1.0, "how much of the eyes' movement the target makes", least=0, most=2)
     brows: float = option(1.0, "how much of the brows' movement the target makes", least=0, most=2)
+    gaze: float = option(1.0, "how much of the eyes' looking around the target makes", least=0, most=2)
     head: float = option(
         0.6, "how much of the head's movement the target makes; 0 keeps it still", least=0, most=1.5
     )

@@ -5,7 +5,8 @@ import numpy as np
 
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import Detection, FaceDetector, Runs
-from xpcam.face_landmarks import fit_pose, outer_eye_distance
+from xpcam.eyes import gaze_of
+from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
 from xpcam.frame import FaceParams, Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
 
@@ -87,9 +88,10 @@ class FaceTracker:
 
     def _params(self, landmarks: Floats, confidence: float, seconds: float) -> FaceParams:
         if self._smoother is None:
-            return FaceParams(landmarks, fit_pose(landmarks), confidence)
-        steadied, pose = self._smoother(landmarks, seconds)
-        return FaceParams(steadied, pose, confidence)
+            pose = fit_pose(landmarks)
+        else:
+            landmarks, pose = self._smoother(landmarks, seconds)
+        return FaceParams(landmarks, pose, confidence, gaze=gaze_of(unpose(landmarks, pose)))
 
     def _missed(self) -> FaceParams | None:
         if self._raw is None:
