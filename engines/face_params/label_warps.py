@@ -117,7 +117,7 @@ def main() -> None:
     teacher.close()
     offset = np.cumsum([0, *(len(jpeg) for jpeg in rows["jpeg"])])
     arrays = {key: np.stack(rows[key]) for key in ("landmarks", "exact", "scores", "drawn", "portrait")}
-    np.savez(options.output, jpeg=np.concatenate(rows["jpeg"]), offset=offset, **arrays)
+    np.savez(options.output, allow_pickle=False, jpeg=np.concatenate(rows["jpeg"]), offset=offset, **arrays)
     print(
         f"{options.output}: {len(offset) - 1} crops of {CROP}x{CROP} of {2 * pairs} drawn, {options.output.stat().st_size / 1e6:.0f} MB"
     )

@@ -54,7 +54,7 @@ def placed(rng: Random, mirror: bool) -> Floats:
     """(2, 3) map of a crop onto one that a tracker might have cut of the same face."""
     middle = (CROP - 1) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, 3), float(np.exp(rng.normal(0, 0.03))))
-    matrix[:, 2] += rng.normal(0, 2.5, 2)
+    matrix = matrix + np.array([[0, 0, 1]]) * rng.normal(0, 2.5, (2, 1))
     if mirror:
         matrix = matrix @ np.array([[-1.0, 0, 2 * middle], [0, 1, 0], [0, 0, 1]])
     return np.asarray(matrix, np.float32)
