@@ -91,14 +91,16 @@ def run_live(settings: Settings) -> RunReport:
     meter = Meter()
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
+        table = table_of(settings.camera)
+        driver = None if table is None else ParameterFile(table)
         pipeline = open_pipeline(settings, stack, meter)
         output = stack.enter_context(
             closing(open_output(settings.output, size=settings.size, fps=settings.fps))
         )
         log.info("output: %s", output.description)
         stack.enter_context(relearn_on_signal(pipeline.relearn))
-        if (table := table_of(settings.camera)) is not None:
-            _perform(settings, ParameterFile(table), output, pipeline, stop)
+        if driver is not None:
+            _perform(settings, driver, output, pipeline, stop)
             return meter.report()
         camera = _open_while_idling(settings, output, pipeline, stop)
         meter.begin()
