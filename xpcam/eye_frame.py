@@ -60,6 +60,12 @@ def filled(polygon: Floats, shape: tuple[int, ...]) -> Floats:
     return mask.astype(np.float32) * np.float32(1 / 255)
 
 
+def box_of(mask: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns of a (h, w) mask outside which all is 0, and two more where there is room."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return slice(max(0, top - 2), top + height + 2), slice(max(0, left - 2), left + width + 2)
+
+
 def membrane(values: Floats, unknown: NDArray[np.bool_]) -> Floats:
     """(h, w, 3) values whose unknown part solves Laplace's equation between the known ones (Jacobi)."""
     known = np.where(unknown, 0.0, 1.0).astype(np.float32)

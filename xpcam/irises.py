@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xpcam.eye_frame import EyeFrame, filled, membrane
+from xpcam.eye_frame import EyeFrame, box_of, filled, membrane
 from xpcam.face_landmarks import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from xpcam.frame import Floats, Pixels
 from xpcam.mesh_warp import sample
@@ -68,17 +68,20 @@ class EyeLayers:
             where: (h, w, 2) which place of the target's picture each pixel shows.
             gaze: (2,) yaw and pitch away from where the picture looks, radians.
         """
+        opening = np.asarray(cv2.inRange(part, 0.7, 0.8), np.uint8)
+        box = box_of(opening)
         way = self._way(gaze)
         shown = min(1.0, float(np.linalg.norm(way)) / (FADE * self.circle.radius))
-        mask = cv2.inRange(part, 0.7, 0.8).astype(np.float32) * np.float32(shown / 255**2)
+        mask = opening[box].astype(np.float32) * np.float32(shown / 255**2)
         inside = cv2.GaussianBlur(mask, (0, 0), EDGE)[..., None]
-        here = where - self.corner
-        moved = here - self.frame.to_picture(way) + self.frame.centre
+        here = where[box] - self.corner
         white = sample(self.white, here).astype(np.float32)
-        iris = sample(self.iris, moved).astype(np.float32)
-        result = view + (white[..., :3] - view) * (white[..., 3:] * inside)
+        here -= self.frame.to_picture(way) - self.frame.centre
+        iris = sample(self.iris, here).astype(np.float32)
+        eye = view[box]
+        result = eye + (white[..., :3] - eye) * (white[..., 3:] * inside)
         result += (iris[..., :3] - result) * (iris[..., 3:] * inside)
-        np.copyto(view, result, casting="unsafe")
+        np.copyto(eye, result, casting="unsafe")
 
     def _way(self, gaze: Floats) -> Floats:
         """(2,) how far the iris moves, eye coordinates; it never leaves the eye."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xpcam.eye_frame import EyeFrame, filled, membrane
+from xpcam.eye_frame import EyeFrame, box_of, filled, membrane
 from xpcam.face_landmarks import LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from xpcam.frame import Floats, Pixels
 from xpcam.mesh_warp import sample
@@ -53,10 +53,12 @@ class ShutEyes:
             where: (h, w, 2) which place of `picture` each pixel shows.
             amount: 0 to 1.
         """
-        skin = cv2.inRange(part, 0.9, 1.1).astype(np.float32) * np.float32(amount / 255**2)
-        lid = sample(self.picture, where).astype(np.float32)
+        lid = sample(self.picture, where)
+        box = box_of(lid[..., 3])
+        lid, under = lid[box].astype(np.float32), view[box]
+        skin = cv2.inRange(part[box], 0.9, 1.1).astype(np.float32) * np.float32(amount / 255**2)
         cover = (cv2.GaussianBlur(skin, (0, 0), EDGE) * lid[..., 3])[..., None]
-        np.copyto(view, view + (lid[..., :3] - view) * cover, casting="unsafe")
+        np.copyto(under, under + (lid[..., :3] - under) * cover, casting="unsafe")
 
     def draw_lashes(self, eye: int, view: Pixels, edge: Floats, amount: float, scale: float) -> None:
         """Draw the lashes of a closing lid over `view`, in place.
@@ -69,6 +71,12 @@ class ShutEyes:
             scale: outer-eye distance in pixels.
         """
         edge = ARC @ edge
+        reach = HANGING * scale + 4
+        left, top = np.maximum(np.floor(edge.min(axis=0) - reach), 0).astype(int)
+        right, bottom = np.maximum(np.ceil(edge.max(axis=0) + reach), 0).astype(int)
+        edge, view = edge - np.array([left, top], np.float32), view[top:bottom, left:right]
+        if view.size == 0:
+            return
         along = edge[8] - edge[0]
         down = np.array([-along[1], along[0]], np.float32) / max(float(np.linalg.norm(along)), 1e-3)
         down *= np.sign(down[1]) or 1.0

@@ -64,7 +64,10 @@ class Renderer:
         self._coarse = self._coarse_rasteriser()
         self._openings = [
             Opening(contour, target.mesh.triangles, self._still, shape)
-            for contour, shape in ((RIGHT_EYE, (1.4, 1.5)), (LEFT_EYE, (1.4, 1.5)), (INNER_LIPS, (1.5, 1.2)))
+            for contour, shape in ((RIGHT_EYE, (1.3, 1.0)), (LEFT_EYE, (1.3, 1.0)), (INNER_LIPS, (1.5, 1.2)))
+        ]
+        self._lids = [
+            Opening(eye, target.mesh.triangles, self._still, (1.4, 1.5)) for eye in (RIGHT_EYE, LEFT_EYE)
         ]
         self._half_map = np.empty((self._region.size[1] // 2, self._region.size[0] // 2, 2), np.float32)
         self._map = np.empty((*self._region.size[::-1], 2), np.float32)
@@ -179,13 +182,16 @@ class Renderer:
         still = apply_pose(face[LID_SKIN], self._target.params.pose)[:, :2]
         values[LID_SKIN, :2] = np.clip((still + MARGIN) / self._scale, 0.0, 1.0)
         for eye, amount in enumerate(shown):
-            region, drawn = self._openings[eye].draw(points, values, depth, self._region.size)
-            if amount > 0 and not region.empty:
-                edge = points[list((RIGHT_EYE, LEFT_EYE)[eye][:9])] - region.corner
-                where = np.asarray(cv2.transform(drawn, self._to_map), np.float32)
-                view = moving[region.slices]
-                self._shut_eyes.lay(view, drawn[..., 2], where, amount)
-                self._shut_eyes.draw_lashes(eye, view, edge, amount, params.pose.scale)
+            if amount == 0.0:
+                continue
+            region, drawn = self._lids[eye].draw(points, values, depth, self._region.size)
+            if region.empty:
+                continue
+            edge = points[list((RIGHT_EYE, LEFT_EYE)[eye][:9])] - region.corner
+            where = np.asarray(cv2.transform(drawn, self._to_map), np.float32)
+            view = moving[region.slices]
+            self._shut_eyes.lay(view, drawn[..., 2], where, amount)
+            self._shut_eyes.draw_lashes(eye, view, edge, amount, params.pose.scale)
 
 
 def smoothstep(share: float) -> float:
