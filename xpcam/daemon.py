@@ -77,7 +77,7 @@ def open_pipeline(settings: Settings, stack: ExitStack, meter: Meter) -> Pipelin
     tracker = stack.enter_context(open_tracker(settings))
     prepared = load_target(settings.require_target(), tracker, settings.size)
     gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
-    return Pipeline(prepared, tracker, gains, mirror=settings.mirror, meter=meter)
+    return Pipeline(prepared, tracker, gains, mirror=settings.mirror, relight=settings.relight, meter=meter)
 
 
 def run_live(settings: Settings) -> RunReport:

@@ -139,6 +139,7 @@ class Pipeline:
         tracker: finds and follows the face.
         gains: how much of each region is carried over.
         mirror: exchange left and right.
+        relight: shade the target's face anew when its head turns.
         meter: times the stages; one of its own by default.
     """
 
@@ -149,6 +150,7 @@ class Pipeline:
         gains: Gains,
         *,
         mirror: bool = False,
+        relight: bool = True,
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
@@ -157,7 +159,7 @@ class Pipeline:
         self._neutral = NeutralFinder()
         self._presence = Presence()
         self._retargeter = Retargeter(target.params, gains)
-        self._renderer = Renderer(target)
+        self._renderer = Renderer(target, relight=relight)
         self._engine_failed = False
         self._seen_at = -np.inf
         self._relearn = False

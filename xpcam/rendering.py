@@ -32,6 +32,7 @@ from xpcam.lids import paint_shut
 from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
 from xpcam.mouth import Mouth
 from xpcam.openings import Opening, Region, even_region
+from xpcam.relighting import Relighter
 from xpcam.target import OPENINGS, RING_PLACES, Target
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,14 @@ LID_SKIN = [*RIGHT_EYE, *LEFT_EYE, *RIGHT_LID_SKIN[:7], *LEFT_LID_SKIN[:7]]
 
 
 class Renderer:
-    """Renders one target. Pictures it returns stay as they are for two further calls."""
+    """Renders one target. Pictures it returns stay as they are for two further calls.
 
-    def __init__(self, target: Target) -> None:
+    Args:
+        target: the target.
+        relight: shade its face anew when its head turns.
+    """
+
+    def __init__(self, target: Target, *, relight: bool = True) -> None:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
@@ -85,6 +91,7 @@ class Renderer:
         if self._eyes is None:
             log.warning("the target's irises cannot be made out: its eyes will not follow the person's gaze")
         self._shut_eyes = paint_shut(target.picture, target.params.landmarks)
+        self._relighter = Relighter(target, self._region.size) if relight else None
 
     def render(self, params: FaceParams) -> Pixels:
         """The target making the face that `params` (in pixels of the target's picture) describes."""
@@ -105,6 +112,8 @@ class Renderer:
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
             self._mouth.fill(moving[mouth.slices], lips, self._map[mouth.slices], shown)
+        if self._relighter is not None:
+            self._relighter.shade(moving, points, depth, params.pose)
         return output
 
     def _coarse_rasteriser(self) -> MeshRasteriser:
