@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.crops import CROP, SteadySquare, crop_matrix, face_square, invert, transform
 from xpcam.detection import Detection, FaceDetector, Runs
 from xpcam.eyes import gaze_of
 from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
@@ -46,12 +46,14 @@ class FaceTracker:
         self._engine = landmarks
         self._detector = FaceDetector(detector)
         self._smoother = FaceSmoother() if smooth else None
+        self._square = SteadySquare()
         self._crop = np.empty((1, CROP, CROP, 3), np.uint8)
         self.reset()
 
     def reset(self) -> None:
         """Forget the face; the next frame is searched."""
         self._raw: Floats | None = None
+        self._square.reset()
         self._shown: FaceParams | None = None
         self._misses = 0
         self._wait = 0
@@ -75,6 +77,7 @@ class FaceTracker:
             return self._missed()
         self._misses = 0
         self._raw, confidence = reading
+        self._square.learn(self._raw)
         self._shown = self._params(self._raw, confidence, frame.captured_at)
         return self._shown
 
@@ -104,9 +107,9 @@ class FaceTracker:
     def _follow(self, pixels: Pixels) -> tuple[Floats, float] | None:
         """Read the face where it was a frame ago; where it moved far, once more where it is now."""
         assert self._raw is not None
-        centre, side, roll = face_square(self._raw)
+        centre, side, roll = self._square.of(self._raw)
         landmarks, confidence = self._read(pixels, centre, side, roll)
-        now = face_square(landmarks)
+        now = self._square.of(landmarks)
         if confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
             landmarks, confidence = self._read(pixels, *now)
         return (landmarks, confidence) if confidence >= CONFIDENT and _plausible(landmarks, pixels) else None
