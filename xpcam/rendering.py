@@ -184,23 +184,24 @@ class Renderer:
         self, moving: Pixels, params: FaceParams, face: Floats, points: Floats, depth: Floats
     ) -> None:
         """Lay painted lids and their lashes over eyes that close."""
-        shown = [smoothstep((self._shut(face, lids) - LID[0]) / (LID[1] - LID[0])) for lids in LIDS]
-        if not any(shown):
+        shut = [self._shut(face, lids) for lids in LIDS]
+        if max(shut) <= LID[0]:
             return
         values = self._values.copy()  # the painted skin stays where it is while the lid's edge comes down
         still = apply_pose(face[LID_SKIN], self._target.params.pose)[:, :2]
         values[LID_SKIN, :2] = np.clip((still + MARGIN) / self._scale, 0.0, 1.0)
-        for eye, amount in enumerate(shown):
-            if amount == 0.0:
+        for eye, share in enumerate(shut):
+            if share <= LID[0]:
                 continue
             region, drawn = self._lids[eye].draw(points, values, depth, self._region.size)
             if region.empty:
                 continue
+            amount = smoothstep((share - LID[0]) / (LID[1] - LID[0]))
             edge = points[list((RIGHT_EYE, LEFT_EYE)[eye][:9])] - region.corner
             where = np.asarray(cv2.transform(drawn, self._to_map), np.float32)
             view = moving[region.slices]
             self._shut_eyes.lay(view, drawn[..., 2], where, amount)
-            self._shut_eyes.draw_lashes(eye, view, edge, amount, params.pose.scale)
+            self._shut_eyes.draw_lashes(eye, view, edge, amount, share, params.pose.scale)
 
 
 def smoothstep(share: float) -> float:
