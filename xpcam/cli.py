@@ -54,7 +54,7 @@ def start(settings: Settings) -> None:
     from xpcam import daemon
 
     _check_contact_sheet(settings)
-    report = daemon.run_live(settings)
+    report = daemon.run_live(settings, _progress)
     print(report)
     if settings.contact_sheet is not None:
         print(f"contact sheet: {settings.contact_sheet}")
@@ -158,5 +158,5 @@ def _progress(title: str) -> Iterator[ShowProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
