@@ -85,7 +85,7 @@ class FakeDriver:
 
     def readers(self, descriptor: int) -> int:
         assert descriptor in self.open_
-        if self.version != "0.15.0":  # SUBSCRIBE_EVENT of a kind it does not know
+        if self.version == "0.12.7":  # SUBSCRIBE_EVENT of a kind it does not know
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return int(self.reader)
 

@@ -243,15 +243,15 @@ def test_auto_says_a_wrong_size_once() -> None:
 
 def test_who_reads_is_known_where_the_driver_tells(driver: FakeDriver) -> None:
     camera = open_camera(driver)
-    assert camera.readers() == (0 if driver.version == "0.15.0" else None)
+    assert camera.readers() == (None if driver.version == "0.12.7" else 0)
     driver.reader = True
-    assert camera.readers() == (1 if driver.version == "0.15.0" else None)
+    assert camera.readers() == (None if driver.version == "0.12.7" else 1)
     camera.close()
     assert camera.readers() == 0
 
 
 class Events(v4l2.Linux):
-    """The event calls of v4l2loopback 0.15.0: a subscription begins with how it stands."""
+    """The event calls of v4l2loopback from 0.13: a subscription begins with how it stands."""
 
     def __init__(self) -> None:
         self.reading = False

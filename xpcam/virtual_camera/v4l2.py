@@ -93,7 +93,10 @@ class V4l2Camera:
             )
 
     def readers(self) -> int | None:
-        """1 while a program reads, 0 while none does; None where the driver (before 0.14) does not tell."""
+        """1 while a program reads, 0 while none does; None where the driver (before 0.13) does not tell.
+
+        0.13 counts programs that stream, as nearly all do, and misses those that call read().
+        """
         if self._descriptor is None:
             return 0
         if self._tells_readers:

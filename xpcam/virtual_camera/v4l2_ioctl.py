@@ -27,7 +27,7 @@ _PRIVATE_MAGIC = 0xFEEDCAFE  # makes the kernel look at the colour fields behind
 
 _SUBSCRIPTION = struct.Struct("=3I20x")  # struct v4l2_event_subscription
 _EVENT = struct.Struct("@I4xI60xIIllI32x0q")  # struct v4l2_event: its union is aligned to 8 bytes
-_CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1  # V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback
+_CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1  # V4L2_EVENT_PRI_CLIENT_USAGE, from v4l2loopback 0.13
 _SEND_INITIAL = 1
 
 
@@ -102,7 +102,7 @@ def pack_subscription() -> bytearray:
 
 
 def unpack_usage(buffer: bytes | bytearray) -> tuple[int, int]:
-    """(readers, further events that wait) of a struct v4l2_event; readers are 0 or 1 in 0.15.0."""
+    """(readers, further events that wait) of a struct v4l2_event; readers are 0 or 1."""
     _, count, pending, *_ = _EVENT.unpack(buffer)
     return count, pending
 
