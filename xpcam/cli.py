@@ -100,6 +100,23 @@ def track(
 
 
 @app.command()
+@takes(*MACHINE)
+def inspect(
+    settings: Settings,
+    image: Annotated[Path, typer.Argument(help="picture with one face")],
+    output: Annotated[Path, typer.Option(help="picture to write, .png or .jpg")],
+) -> None:
+    """Show what the 3D face model makes of a face: shape, albedo, light, and what it could not explain."""
+    from xpcam import daemon
+    from xpcam import inspect as inspection
+
+    inspection.check_output(output)
+    found = daemon.inspect_picture(settings, image)
+    inspection.save(found.picture, output)
+    print(f"{output}: {found}")
+
+
+@app.command()
 def devices() -> None:
     """List cameras and virtual cameras."""
     from xpcam.devices import list_devices

@@ -17,6 +17,7 @@ from xpcam.detection import SIDE, STRIDE
 from xpcam.face_landmarks import LANDMARKS
 from xpcam.frame import FaceParams, Pixels
 from xpcam.inference import Contract, Engine, Tensor
+from xpcam.inspect import Inspection, inspect
 from xpcam.neutral import FIRST_SECONDS
 from xpcam.pacing import Slots
 from xpcam.parameter_file import ParameterFile
@@ -26,6 +27,7 @@ from xpcam.resources import shipped
 from xpcam.retargeting import Gains
 from xpcam.settings import Settings
 from xpcam.signals import call_on_signal, stop_on_signals
+from xpcam.target import load_picture, the_face
 from xpcam.targets import load_target
 from xpcam.tracking import FaceTracker
 from xpcam.virtual_camera import VirtualCamera, open_output
@@ -268,6 +270,17 @@ def track_video(
         for done, frame in enumerate(video, start=1):
             yield frame.captured_at, tracker.track(frame)
             progress(done, video.frame_count)
+
+
+def inspect_picture(settings: Settings, path: Path) -> Inspection:
+    """Fit the 3D face model to the face in a picture.
+
+    Raises:
+        TargetError, EngineError: no picture, not one face in it; an engine that does not work.
+    """
+    picture = load_picture(path)
+    with open_tracker(settings) as tracker:
+        return inspect(picture, the_face(path, tracker.locate(picture)))
 
 
 def _learn_neutral(pipeline: Pipeline, video: VideoFile) -> None:

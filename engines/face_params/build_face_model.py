@@ -26,15 +26,14 @@ from engines.demo.mesh import Array
 from engines.face_params.anny_heads import HeadMesh, Heads
 from engines.face_params.build_face_mesh import similarity
 from engines.face_params.face_model_landmarks import IRISES, agreed, sightings
+from engines.face_params.packing import OUTPUT, quantised, sparse
 from engines.face_params.surface import closest
 from xpcam import face_landmarks as fl
 from xpcam.face_model import ARKIT, EYE, HEAD, IDENTITIES, SKIN, TEXTURES
 
-OUTPUT = Path(__file__).with_name("face_model.npz")
 DRAWN, SAMPLED = 105, 3000
 REST = 0.05  # weight of what is not the face's skin in the principal components
 LOWER = 0.35  # share of the jaw's movement from which on a triangle belongs to the lower lip
-SILENCE = 5e-4  # outer-eye distances: what an expression moves less is not stored
 PULL = 1e-3  # ridge that keeps the mean among anny's heads
 TEACHERS_DEPTH = 0.15  # weight of the teacher's z, which it guesses, beside x and y
 PLAIN = 150  # grey level of the albedo before there is one
@@ -185,22 +184,6 @@ def cylinder(mean: Array) -> Array:
     axis = (mean[:, 2].min() + mean[:, 2].max()) / 2
     angle = np.arctan2(mean[:, 0], axis - mean[:, 2])
     return np.stack([angle / (2 * np.pi) + 0.5, (mean[:, 1] - mean[:, 1].min()) / np.ptp(mean[:, 1])], axis=1)
-
-
-def quantised(field: Array, kind: type) -> tuple[NDArray[np.generic], Array]:
-    """(K, V, 3) as integers, and the unit (K,) of each component."""
-    limit = np.iinfo(kind).max
-    unit = np.abs(field).max(axis=(1, 2)) / limit
-    return np.rint(field / np.maximum(unit, 1e-12)[:, None, None]).astype(kind), unit.astype(np.float32)
-
-
-def sparse(expression: Array) -> dict[str, NDArray[np.generic]]:
-    """The 52 shapes as rows (shape * V + vertex) that move at all, as integers."""
-    moved = np.linalg.norm(expression, axis=2) > SILENCE
-    at = np.flatnonzero(moved.ravel())
-    unit = np.abs(expression).max() / np.iinfo(np.int16).max
-    rows = np.rint(expression.reshape(-1, 3)[at] / unit).astype(np.int16)
-    return {"expression_at": at.astype(np.int32), "expression": rows, "expression_scale": np.float32(unit)}
 
 
 def build(task: Path, seed: int, pictures: Path | None) -> dict[str, NDArray[np.generic]]:
