@@ -117,19 +117,24 @@ def inspect(
 
 
 @app.command()
-def devices() -> None:
-    """List cameras and virtual cameras."""
-    from xpcam.devices import list_devices
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of lines")] = False,
+) -> None:
+    """List cameras and virtual cameras, who holds them, and whether they can be used."""
+    from xpcam.device_report import report
 
-    found = list_devices()
-    for device in found:
-        print(device)
-    if found:
+    found = report()
+    if as_json:
+        print(json.dumps([entry.as_dict() for entry in found], indent=2))
         return
-    if sys.platform == "linux":
-        print("no video devices found; --camera takes a video file, a stream URL or 'demo' as well")
-    else:
-        print("this system lists no cameras; --camera takes an index (0, 1, ...), a file, a URL or 'demo'")
+    if not any(entry.device.path.is_absolute() for entry in found):
+        print(
+            "no video devices found; --camera takes a video file, a stream URL or 'demo' as well"
+            if sys.platform == "linux"
+            else "this system lists no cameras; --camera takes an index (0, 1, ...), a file, a URL or 'demo'"
+        )
+    for entry in found:
+        print(entry)
 
 
 @app.command()
