@@ -8,6 +8,7 @@ from xpcam.detection import Detection, FaceDetector, Runs
 from xpcam.eyes import gaze_of
 from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
 from xpcam.frame import FaceParams, Floats, Frame, Pixels
+from xpcam.iris_reading import with_irises
 from xpcam.smoothing import FaceSmoother
 
 SURE = 0.85  # confidence that a new face needs
@@ -78,7 +79,8 @@ class FaceTracker:
         self._misses = 0
         self._raw, confidence = reading
         self._square.learn(self._raw)
-        self._shown = self._params(self._raw, confidence, frame.captured_at)
+        seen = with_irises(frame.pixels, self._raw)
+        self._shown = self._params(seen, confidence, frame.captured_at)
         return self._shown
 
     def locate(self, pixels: Pixels) -> list[FaceParams]:
