@@ -5,6 +5,8 @@ pixel comes from is drawn at half resolution and enlarged, for it changes smooth
 where it does not, it is drawn again at full resolution.
 """
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -113,9 +115,9 @@ class Renderer:
         return output
 
     def _coarse_rasteriser(self) -> MeshRasteriser:
+        rows, columns = (slice(side.start // 2, side.stop // 2) for side in self._region.slices)
+        still = _still_sources(self._target.picture.shape[1::-1])[rows, columns]
         size = (self._region.size[0] // 2, self._region.size[1] // 2)
-        still = np.zeros((size[1], size[0], 3), np.float32)
-        still[..., :2] = (coordinates(size) * 2 + 0.5 + self._region.corner + MARGIN) / self._scale
         return MeshRasteriser(self._target.mesh.triangles, size, still)
 
     def _refine(self, points: Floats, depth: Floats) -> list[tuple[Region, Floats]]:
@@ -199,6 +201,16 @@ class Renderer:
             view = moving[region.slices]
             self._eyes.shut.lay(view, drawn[..., 2], self._eyes.source(eye, where), amount)
             self._eyes.shut.draw_lashes(eye, view, edge, amount, share, params.pose.scale)
+
+
+@cache
+def _still_sources(size: tuple[int, int]) -> Floats:
+    """(height / 2, width / 2, 3) what is drawn, at half resolution, of a picture in which nothing moves."""
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    still = np.zeros((half[1], half[0], 3), np.float32)
+    scale = np.array(size, np.float32) + np.float32(2 * MARGIN)
+    still[..., :2] = (coordinates(half) * 2 + 0.5 + MARGIN) / scale
+    return still
 
 
 def smoothstep(share: float) -> float:
