@@ -50,10 +50,10 @@ def test_the_file_is_small_and_loads_at_once() -> None:
     assert shipped("face_model.npz").stat().st_size <= 6_000_000
     took = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         face_model.__wrapped__()
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.1  # 0.02 s on an idle machine
+        took.append(time.process_time() - start)
+    assert min(took) < 0.05
 
 
 def test_arrays_have_the_shapes_that_are_promised(model: FaceModel) -> None:
