@@ -86,7 +86,8 @@ class MouthRenderer:
         seen = moved @ place.matrix[:, :3].T + place.matrix[:, 3]
         corner = (middle - self.window // 2).astype(np.float32)
         points = np.asarray((seen[:, :2] - corner) * FINER + (FINER - 1) / 2, np.float32)
-        drawn = self._raster.draw(points, self._colours(look) / 255, seen[:, 2])
+        colours = np.asarray(self._colours(look) / 255, np.float32)
+        drawn = self._raster.draw(points, colours, seen[:, 2])
         drawn[drawn[..., 2] == 0] = look.throat / 255
         return np.asarray(cv2.resize(drawn, (self.window,) * 2, interpolation=cv2.INTER_AREA)) * 255
 
