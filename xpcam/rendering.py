@@ -28,7 +28,7 @@ from xpcam.face_landmarks import (
 )
 from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
-from xpcam.mouth import Mouth
+from xpcam.mouth import Interior, Lips, Mouth
 from xpcam.openings import Opening, Region, even_region
 from xpcam.relighting import Relighter
 from xpcam.target import OPENINGS, RING_PLACES, Target
@@ -53,11 +53,14 @@ class Renderer:
     Args:
         target: the target.
         relight: shade its face anew when its head turns.
+        interior: what shows between its lips where its picture does not (`Mouth`).
         eyes: those of the clip that the target is a frame of. What is seen between its lips is then never
             the frame's own either: it changes from frame to frame.
     """
 
-    def __init__(self, target: Target, *, relight: bool = True, eyes: Eyes | None = None) -> None:
+    def __init__(
+        self, target: Target, *, relight: bool = True, interior: Interior = "on", eyes: Eyes | None = None
+    ) -> None:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
@@ -84,8 +87,7 @@ class Renderer:
         lids = self._face[list(RIGHT_EYE + LEFT_EYE), 1]
         self._middle = np.repeat(lids.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
         self._height = np.abs(lids - self._middle)
-        lips = target.params.landmarks[list(INNER_LIPS), :2]
-        self._mouth = Mouth(target.picture, lips, face_landmarks.gap(self._face, LIPS_APART), eyes is None)
+        self._mouth = Mouth(target.picture, target.params, self._face, own=eyes is None, interior=interior)
         self._eyes = eyes or own_eyes(target.picture, target.params.landmarks)
         self._relighter = Relighter(target, self._region.size) if relight else None
 
@@ -109,7 +111,9 @@ class Renderer:
         self._turn_eyes(moving, params, eyes)
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
-            self._mouth.fill(moving[mouth.slices], lips, self._map[mouth.slices], shown)
+            corner = self._region.corner + mouth.corner
+            seen = Lips(params, face, corner, lips, self._map[mouth.slices])
+            self._mouth.fill(moving[mouth.slices], seen, shown)
         if self._relighter is not None:
             self._relighter.shade(moving, points, depth, params.pose)
         return output
