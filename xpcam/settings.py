@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_ignore_empty=True
     )
 
-    target: UserPath = option(None, "picture whose face makes the person's expressions")
+    target: UserPath = option(
+        None, "picture, clip (.mp4, .mov, .webm, ...) or folder of pictures whose face makes the expressions"
+    )
     camera: str = option(
         "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, csv:FILE, or demo"
     )

@@ -34,7 +34,7 @@ MAX_SIDE: Final = 4096
 MAX_SECONDS: Final = 60.0
 MAX_FRAMES: Final = 1800
 MAX_JPEG_BYTES: Final = 250_000_000  # what all pictures together may take in memory
-QUALITY: Final = 92
+QUALITY: Final = 90
 FACES_WANTED: Final = 0.5  # share of the frames that must show the face
 LOOKED_AROUND: Final = 6  # frames in which several faces are looked for
 STEADY = (0.8, 1.6)  # how far landmarks, and the pose, are smoothed over time, frames (sigma)
@@ -258,7 +258,7 @@ def _trust(seen: NDArray[np.bool_]) -> Floats:
         return np.ones(len(seen), np.float32)
     away = np.abs(np.arange(len(seen))[:, None] - lost).min(axis=1)
     ramp = np.minimum(away / EASED, 1.0)
-    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    return np.asarray(ramp * ramp * (3.0 - 2.0 * ramp), np.float32)
 
 
 def _fade(pictures: list[bytes], landmarks: Floats, poses: Floats, loop: Loop) -> None:
