@@ -47,6 +47,8 @@ CAMERA_THERE = (
 def missing(programs: dict[str, str]) -> str:
     """Why a test cannot run; "" where everything is installed."""
     packages = [package for program, package in programs.items() if not shutil.which(program)]
+    if not packages and subprocess.run(["gst-inspect-1.0", "--exists", "pipewiresrc"]).returncode:
+        packages.append("gstreamer1.0-pipewire")
     wanted = " ".join(dict.fromkeys(packages))
     return f"run sudo apt install --no-install-recommends {wanted}" if wanted else ""
 
