@@ -12,7 +12,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from xpcam.face_landmarks import apply_pose
+from xpcam.clip_mouth import paint_out
+from xpcam.face_landmarks import LIPS_APART, apply_pose, gap, unpose
 from xpcam.frame import FaceParams, Pixels, Pose
 from xpcam.rendering import Renderer
 from xpcam.retargeting import Gains, Motion, Retargeter
@@ -20,6 +21,7 @@ from xpcam.target import Target, laid_out
 from xpcam.target_clip import TargetClip
 from xpcam.target_eyes import EyeDonor
 
+APART = 0.02  # lips of a clip that are farther apart (outer-eye distances) show something between them
 AHEAD = 2  # pictures of a clip that are prepared before their moment comes
 
 
@@ -119,6 +121,8 @@ class ClipPuppet:
         filmed = self._clip.decoded(index)
         picture = filmed.copy()
         face, eyes = self._donor.give(picture, self._clip.face(index))
+        if gap(unpose(face.landmarks, face.pose), LIPS_APART) > APART:
+            paint_out(picture, face)
         renderer = Renderer(laid_out(picture, self._clip.bounds, face), relight=False, eyes=eyes)
         return Scene(filmed, face, renderer, float(self._clip.trust[index]))
 
