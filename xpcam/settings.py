@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
     relight: bool = option(True, "shade the target's face anew when its head turns")
+    interior: Literal["on", "dark", "off"] = option(
+        "on",
+        "what shows between lips that the target's picture has shut: teeth and tongue, darkness, nothing",
+    )
     smoothing: bool = option(True, "steady the tracked face")
 
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = option("auto", "where the engines run")
