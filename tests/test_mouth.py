@@ -11,6 +11,7 @@ from xpcam.mouth import TONGUE_OUT, Interior, Lips, Mouth
 from xpcam.mouth_model import GUM, TONGUE, TOOTH, mouth_model
 from xpcam.mouth_proxy import CROP, crop_matrix
 from xpcam.mouth_style import LUMA, style_of
+from xpcam.openings import Region
 
 SHUT, WIDE = face(), face({"jawOpen": 0.9})
 SMILE = face(
@@ -34,7 +35,8 @@ def filled(
     part = np.where(inside > 0, np.float32(0.5), np.float32(1.0))
     output = picture.copy()
     frontal = unpose(shown.landmarks, shown.pose, depth=0.0)
-    mouth.fill(output, Lips(shown, frontal, np.zeros(2, np.float32), part, where), share)
+    everything = Region(0, 0, *inside.shape[::-1])
+    mouth.fill(output, Lips(shown, frontal, np.zeros(2, np.float32), everything, part, where), share)
     return output, inside
 
 
@@ -90,7 +92,8 @@ def test_a_grey_picture_gets_grey_teeth_and_a_warm_one_warmer() -> None:
     assert np.ptp(within(output, mask), axis=1).max() <= 3
     picture = portrait(SHUT)
     lips = SHUT.landmarks[list(OUTER_LIPS), :2].round().astype(np.int32)
-    coloured, _ = filled(WIDE, picture=cv2.fillPoly(picture, [lips], (70, 70, 160)))
+    cv2.fillPoly(picture, [lips], (70, 70, 160))
+    coloured, _ = filled(WIDE, picture=picture)
     assert np.ptp(within(coloured, mask), axis=1).mean() > 5
 
 

@@ -11,12 +11,14 @@ from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mesh_warp import sample
 from xpcam.mouth_proxy import MARGIN, MouthProxy, crop_matrix, opening
 from xpcam.mouth_style import Style, style_of
+from xpcam.openings import Region
 
 Interior = Literal["on", "dark", "off"]
 
 OWN_OPEN: Final = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
 FADE: Final = (0.004, 0.02)  # on a closed-mouth target the interior comes in while the lips part this much
 EDGE: Final = 0.9  # softness of the lips' inner edge, pixels
+ALL_OWN: Final = 0.98  # share of the target's own mouth from which nothing is painted behind it
 RIM: Final = np.ones((3, 3), np.uint8)  # the interior reaches so far under the lips
 SIDES: Final = (64, 192)  # least and most pixels a side of what is painted
 TONGUE_OUT: Final = 51  # its place in `face_model.ARKIT`
@@ -29,14 +31,16 @@ class Lips:
     Attributes:
         params: the face that is drawn, pixels of the picture.
         face: (478, 3) its frontal face (`face_landmarks.unpose` with depth 0).
-        corner: (2,) where the drawn region begins in the picture, pixels.
-        part: (h, w) drawn part, 0.5 inside the lips.
-        sources: (h, w, 2) where each pixel looks in the target's picture.
+        corner: (2,) where the rendered part of the picture begins, pixels.
+        region: the lips' surroundings within it.
+        part: (h, w) of the region, 0.5 inside the lips.
+        sources: (h, w, 2) of the region, where each pixel looks in the target's picture.
     """
 
     params: FaceParams
     face: Floats
     corner: Floats
+    region: Region
     part: Floats
     sources: Floats
 
@@ -84,8 +88,8 @@ class Mouth:
         share = float(np.clip((apart - self._gap - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0))
         return share * share * (3.0 - 2.0 * share)
 
-    def fill(self, output: Pixels, lips: Lips, shown: float) -> None:
-        """Blend the interior into `output`, the (h, w, 3) view of the rendered picture around the lips.
+    def fill(self, moving: Pixels, lips: Lips, shown: float) -> None:
+        """Blend the interior into `moving`, the rendered part of the picture.
 
         Args:
             shown: 0 to 1.
@@ -97,26 +101,39 @@ class Mouth:
         rows = slice(max(top - 3, 0), top + height + 3)
         columns = slice(max(left - 3, 0), left + width + 3)
         mask = inside[rows, columns].astype(np.float32) * np.float32(1 / 255)
-        corner = lips.corner + np.array([columns.start, rows.start], np.float32)
-        interior = self._painted(lips, corner, mask.shape) if self._proxy else self._dark(mask)
+        view = moving[lips.region.slices][rows, columns]
+        corner = lips.corner + lips.region.corner + np.array([columns.start, rows.start], np.float32)
         if self._open:
-            sources = lips.sources[rows, columns]
-            own = sample(self._own, sources)[..., None]
-            interior += (sample(self._picture, sources) - interior) * own
+            interior = self._with_own(lips, lips.sources[rows, columns], mask, corner)
+        else:
+            interior = self._behind(lips, mask, corner)
         edge = cv2.GaussianBlur(cv2.dilate(mask, RIM), (0, 0), EDGE)
         alpha = (edge * np.float32(shown))[..., None]
-        view = output[rows, columns]
         np.copyto(view, view + (interior - view) * alpha, casting="unsafe")
 
-    def _painted(self, lips: Lips, corner: Floats, shape: tuple[int, ...]) -> Floats:
+    def _with_own(self, lips: Lips, sources: Floats, mask: Floats, corner: Floats) -> Floats:
+        """(h, w, 3) the target's own mouth as far as its picture shows it, with what lies behind it."""
+        own = sample(self._own, sources)[..., None]
+        picture = sample(self._picture, sources).astype(np.float32)
+        if own[mask > 0].min() > ALL_OWN:
+            return picture
+        behind = self._behind(lips, mask, corner)
+        return np.asarray(behind + (picture - behind) * own)
+
+    def _behind(self, lips: Lips, mask: Floats, corner: Floats) -> Floats:
+        """(h, w, 3) what is painted at `corner` of the picture, where `mask` is 1."""
+        return (
+            self._dark(mask) if self._proxy is None else self._painted(lips, mask.shape, corner, self._proxy)
+        )
+
+    def _painted(self, lips: Lips, shape: tuple[int, ...], corner: Floats, proxy: MouthProxy) -> Floats:
         """(h, w, 3) teeth, gums and tongue at `corner` of the picture."""
-        assert self._proxy is not None
-        params, size = lips.params, self._proxy.size
+        params, size = lips.params, proxy.size
         matrix = crop_matrix(params.landmarks, size)
         contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
         mask = opening(np.asarray(contour, np.float32), size)
         tongue = float(params.expression[TONGUE_OUT])
-        crop = self._proxy.draw(lips.face, params.pose, matrix, mask, tongue)
+        crop = proxy.draw(lips.face, params.pose, matrix, mask, tongue)
         matrix[:, 2] += matrix[:, :2] @ corner
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(

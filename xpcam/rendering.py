@@ -127,9 +127,8 @@ class Renderer:
         self._turn_eyes(moving, params, eyes)
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
-            corner = self._region.corner + mouth.corner
-            seen = Lips(params, face, corner, lips, self._map[mouth.slices])
-            self._mouth.fill(moving[mouth.slices], seen, shown)
+            seen = Lips(params, face, self._region.corner, mouth, lips, self._map[mouth.slices])
+            self._mouth.fill(moving, seen, shown)
         if self._relighter is not None:
             self._relighter.shade(moving, points, depth, params.pose)
         return output
