@@ -30,7 +30,8 @@ def filled(
     picture = portrait(target) if picture is None else picture
     mouth = Mouth(picture, target, unpose(target.landmarks, target.pose), interior=interior)
     lips = shown.landmarks[list(INNER_LIPS), :2].round().astype(np.int32)
-    inside = cv2.fillPoly(np.zeros(picture.shape[:2], np.uint8), [lips], 1)
+    inside = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [lips], 1)
     where = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in inside.shape[::-1])), axis=-1)
     part = np.where(inside > 0, np.float32(0.5), np.float32(1.0))
     output = picture.copy()
