@@ -7,6 +7,7 @@ from faces import face, portrait, pose, posed
 
 from xpcam.face_landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
+from xpcam.mesh_warp import coordinates
 from xpcam.mouth import TONGUE_OUT, Interior, Lips, Mouth
 from xpcam.mouth_model import GUM, TONGUE, TOOTH, mouth_model
 from xpcam.mouth_proxy import CROP, crop_matrix
@@ -32,11 +33,12 @@ def filled(
     lips = shown.landmarks[list(INNER_LIPS), :2].round().astype(np.int32)
     inside = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillPoly(inside, [lips], 1)
-    where = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in inside.shape[::-1])), axis=-1)
+    height, width = inside.shape
+    where = coordinates((width, height))
     part = np.where(inside > 0, np.float32(0.5), np.float32(1.0))
     output = picture.copy()
     frontal = unpose(shown.landmarks, shown.pose, depth=0.0)
-    everything = Region(0, 0, *inside.shape[::-1])
+    everything = Region(0, 0, width, height)
     mouth.fill(output, Lips(shown, frontal, np.zeros(2, np.float32), everything, part, where), share)
     return output, inside
 
