@@ -33,7 +33,7 @@ def filled(
     lips = shown.landmarks[list(INNER_LIPS), :2].round().astype(np.int32)
     inside = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillPoly(inside, [lips], 1)
-    height, width = inside.shape
+    height, width = picture.shape[:2]
     where = coordinates((width, height))
     part = np.where(inside > 0, np.float32(0.5), np.float32(1.0))
     output = picture.copy()
