@@ -21,6 +21,7 @@ from engines.face_params.export import session
 from engines.face_params.train import imagenet_file
 from engines.mouth.augmentation import seen_again
 from engines.mouth.export import MouthGraph
+from engines.mouth.likeness import grey, similarity
 from engines.mouth.losses import Perception
 
 Fill = Callable[[Pixels, Floats], Floats]
@@ -72,27 +73,9 @@ def trained(checkpoint: Path) -> Fill:
     return fill
 
 
-def similarity(a: Floats, b: Floats) -> Floats:
-    """(H, W) structural similarity of two grey pictures."""
-
-    def mean(values: Floats) -> Floats:
-        return np.asarray(cv2.blur(values, (7, 7)))
-
-    first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    mean_a, mean_b = mean(a), mean(b)
-    var_a, var_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
-    together = mean(a * b) - mean_a * mean_b
-    over = (2 * mean_a * mean_b + first) * (2 * together + second)
-    return np.asarray(over / ((mean_a**2 + mean_b**2 + first) * (var_a + var_b + second)))
-
-
 def composed(planes: Pixels, made: Floats, truth: Pixels) -> Pixels:
     soft = cv2.GaussianBlur((planes[..., 3] > 0).astype(np.float32), (3, 3), 0)[..., None]
     return np.asarray(truth + (made - truth) * soft, np.float32).clip(0, 255).astype(np.uint8)
-
-
-def grey(picture: Pixels) -> Floats:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.float32)
 
 
 def noticed(fill: Fill, planes: Pixels, style: Floats) -> float:
