@@ -9,9 +9,10 @@ from xpcam.face_landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mesh_warp import coordinates
 from xpcam.mouth import TONGUE_OUT, Interior, Lips, Mouth
+from xpcam.mouth_engine import PLANES, MouthEngine, planes
 from xpcam.mouth_model import GUM, TONGUE, TOOTH, mouth_model
-from xpcam.mouth_proxy import CROP, crop_matrix
-from xpcam.mouth_style import LUMA, style_of
+from xpcam.mouth_proxy import CROP, crop_matrix, opening
+from xpcam.mouth_style import LUMA, Style, style_of
 from xpcam.openings import Region
 
 SHUT, WIDE = face(), face({"jawOpen": 0.9})
@@ -26,10 +27,12 @@ def filled(
     picture: Pixels | None = None,
     share: float = 1.0,
     interior: Interior = "on",
+    engine: MouthEngine | None = None,
 ) -> tuple[Pixels, Pixels]:
     """The target's picture with the interior for the lips of `shown`, and where those are."""
     picture = portrait(target) if picture is None else picture
-    mouth = Mouth(picture, target, unpose(target.landmarks, target.pose), interior=interior)
+    still = unpose(target.landmarks, target.pose)
+    mouth = Mouth(picture, target, still, interior=interior, engine=engine)
     lips = shown.landmarks[list(INNER_LIPS), :2].round().astype(np.int32)
     inside = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillPoly(inside, [lips], 1)
@@ -152,3 +155,44 @@ def test_a_mouth_half_out_of_the_picture_is_still_drawn() -> None:
     output, mask = filled(shown, target=target)
     assert output.shape == (480, 640, 3)
     assert mask.any()
+
+
+class Brighter(MouthEngine):
+    """An engine that makes everything brighter by 40, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Pixels, Floats]] = []
+
+    def refine(self, crop: Pixels, mask: Floats, drawn: Floats, style: Style) -> Floats:
+        self.given.append((crop, mask))
+        return drawn + np.float32(40)
+
+
+def test_an_engine_refines_what_is_drawn() -> None:
+    engine = Brighter()
+    refined, mask = filled(WIDE, engine=engine)
+    drawn, _ = filled(WIDE)
+    change = within(refined, mask).mean() - within(drawn, mask).mean()
+    assert 36 < change <= 40
+    [(crop, opened)] = engine.given
+    assert crop.shape == (CROP, CROP, 3)
+    assert 0.05 < opened.mean() < 0.5
+    skin = portrait(SHUT)[SHUT.landmarks[152, 1].astype(int) - 20, SHUT.landmarks[152, 0].astype(int)]
+    assert abs(float(crop[-4, CROP // 2].mean()) - skin.mean()) < 60  # the chin is below the mouth
+
+
+def test_a_mouth_of_its_own_or_none_costs_no_engine() -> None:
+    engine = Brighter()
+    filled(WIDE, target=WIDE, picture=portrait(WIDE), engine=engine)
+    filled(WIDE, interior="dark", engine=engine)
+    assert engine.given == []
+
+
+def test_the_engine_is_shown_white_where_the_mouth_will_be() -> None:
+    crop = np.full((CROP, CROP, 3), 90, np.uint8)
+    square = np.array([(40, 40), (80, 40), (80, 80), (40, 80)], np.float32)
+    mask = opening(square)
+    made = planes(crop, mask, np.full((CROP, CROP, 3), 33.4, np.float32))
+    assert made.shape == (CROP, CROP, PLANES)
+    assert (made[60, 60] == (255, 255, 255, 255, 33, 33, 33)).all()
+    assert (made[20, 20] == (90, 90, 90, 0, 33, 33, 33)).all()

@@ -19,7 +19,7 @@ Interior = Literal["on", "dark", "off"]
 OWN_OPEN: Final = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
 FADE: Final = (0.004, 0.02)  # on a closed-mouth target the interior comes in while the lips part this much
 EDGE: Final = 0.9  # softness of the lips' inner edge, pixels
-ALL_OWN: Final = 0.98  # share of the target's own mouth from which nothing is painted behind it
+BEHIND: Final = 0.01  # share of the opening that the target's own mouth may leave to be filled by itself
 RIM: Final = np.ones((3, 3), np.uint8)  # the interior reaches so far under the lips
 SIDES: Final = (64, 192)  # least and most pixels a side of what is painted
 TONGUE_OUT: Final = 51  # its place in `face_model.ARKIT`
@@ -118,7 +118,7 @@ class Mouth:
         """(h, w, 3) the target's own mouth as far as its picture shows it, with what lies behind it."""
         own = sample(self._own, sources)[..., None]
         picture = sample(self._picture, sources).astype(np.float32)
-        if own[mask > 0].min() > ALL_OWN:
+        if np.mean(own[mask > 0] < 0.5) < BEHIND:
             return picture
         behind = self._behind(moving, lips, mask, corner)
         return np.asarray(behind + (picture - behind) * own)
