@@ -74,12 +74,13 @@ def targets() -> Iterator[Target]:
             path = openpeople.curated.get(person).asset_path(asset)
             picture = target.load_picture(Path(path))
             face = target.the_face(Path(path), tracker.locate(picture))
-            square = _square(picture, face.landmarks)
+            square = square_of(picture, face.landmarks)
             shown = square if style is None else style(square)
             yield target.prepare(shown, target.the_face(Path(path), tracker.locate(square)), SIZE)
 
 
-def _square(picture: Pixels, landmarks: Floats) -> Pixels:
+def square_of(picture: Pixels, landmarks: Floats) -> Pixels:
+    """The picture about its face, which is `FACE` pixels tall in it."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     scale = FACE / float(high[1] - low[1])
     shift = np.array(SIZE) / 2 - (low + high) / 2 * scale
