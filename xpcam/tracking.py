@@ -1,12 +1,14 @@
 """Frame -> FaceParams: find the face, place its landmarks, follow and steady them."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import Detection, FaceDetector, Runs
 from xpcam.face_landmarks import fit_pose, outer_eye_distance
-from xpcam.frame import FaceParams, Floats, Frame, Pixels
+from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
 
 SURE = 0.85  # confidence that a new face needs
@@ -19,6 +21,23 @@ LOOK_AROUND = 2.0  # seconds between looks for somebody nearer than the face tha
 NEARER = 1.5  # times as large as the followed face is somebody nearer
 MOVED = 0.07  # share of the face's side it may move before its crop is cut again
 SMALLEST = 16.0  # side of the smallest face that is followed, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the engine says of one crop.
+
+    Attributes:
+        landmarks: (478, 3) pixels of the picture.
+        confidence: 0 to 1.
+        expression: (52,) ARKit weights.
+        appearance: whose face it is and how it is lit.
+    """
+
+    landmarks: Floats
+    confidence: float
+    expression: Floats
+    appearance: Appearance
 
 
 class FaceTracker:
@@ -50,7 +69,7 @@ class FaceTracker:
 
     def reset(self) -> None:
         """Forget the face; the next frame is searched."""
-        self._raw: Floats | None = None
+        self._raw: Reading | None = None
         self._shown: FaceParams | None = None
         self._misses = 0
         self._wait = 0
@@ -73,8 +92,8 @@ class FaceTracker:
         if reading is None:
             return self._missed()
         self._misses = 0
-        self._raw, confidence = reading
-        self._shown = self._params(self._raw, confidence, frame.captured_at)
+        self._raw = reading
+        self._shown = self._params(reading, frame.captured_at)
         return self._shown
 
     def locate(self, pixels: Pixels) -> list[FaceParams]:
@@ -82,14 +101,12 @@ class FaceTracker:
         faces = self._confirmed(pixels, self._detector.detect(pixels))
         if not faces:  # a face that fills the picture
             faces = self._confirmed(pixels, self._detector.detect(pixels, share=0.6))
-        found = [FaceParams(points, fit_pose(points), confidence) for points, confidence in faces]
+        found = [_as_read(face) for face in faces]
         return sorted(found, key=lambda face: face.pose.scale, reverse=True)
 
-    def _params(self, landmarks: Floats, confidence: float, seconds: float) -> FaceParams:
-        if self._smoother is None:
-            return FaceParams(landmarks, fit_pose(landmarks), confidence)
-        steadied, pose = self._smoother(landmarks, seconds)
-        return FaceParams(steadied, pose, confidence)
+    def _params(self, reading: Reading, seconds: float) -> FaceParams:
+        read = _as_read(reading)
+        return read if self._smoother is None else self._smoother(read, seconds)
 
     def _missed(self) -> FaceParams | None:
         if self._raw is None:
@@ -99,17 +116,18 @@ class FaceTracker:
             self.reset()
         return self._shown
 
-    def _follow(self, pixels: Pixels) -> tuple[Floats, float] | None:
+    def _follow(self, pixels: Pixels) -> Reading | None:
         """Read the face where it was a frame ago; where it moved far, once more where it is now."""
         assert self._raw is not None
-        centre, side, roll = face_square(self._raw)
-        landmarks, confidence = self._read(pixels, centre, side, roll)
-        now = face_square(landmarks)
-        if confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
-            landmarks, confidence = self._read(pixels, *now)
-        return (landmarks, confidence) if confidence >= CONFIDENT and _plausible(landmarks, pixels) else None
+        centre, side, roll = face_square(self._raw.landmarks)
+        reading = self._read(pixels, centre, side, roll)
+        now = face_square(reading.landmarks)
+        if reading.confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
+            reading = self._read(pixels, *now)
+        believed = reading.confidence >= CONFIDENT and _plausible(reading.landmarks, pixels)
+        return reading if believed else None
 
-    def _nearer(self, frame: Frame) -> tuple[Floats, float] | None:
+    def _nearer(self, frame: Frame) -> Reading | None:
         """Somebody clearly nearer than the face that is followed, looked for now and then.
 
         Or a face on a poster, found before its owner sat down, would be followed for ever.
@@ -119,7 +137,7 @@ class FaceTracker:
         first, self._looked = np.isneginf(self._looked), frame.captured_at
         if first:
             return None
-        centre, side, _ = face_square(self._raw)
+        centre, side, _ = face_square(self._raw.landmarks)
         larger = [
             other
             for other in self._detector.detect(frame.pixels)
@@ -130,9 +148,9 @@ class FaceTracker:
             return None
         self.reset()
         self._looked = frame.captured_at
-        return max(faces, key=lambda face: outer_eye_distance(face[0]))
+        return max(faces, key=lambda face: outer_eye_distance(face.landmarks))
 
-    def _search(self, pixels: Pixels) -> tuple[Floats, float] | None:
+    def _search(self, pixels: Pixels) -> Reading | None:
         """The largest face in the whole picture; looks at some of the frames only."""
         self._wait -= 1
         if self._wait >= 0:
@@ -141,32 +159,32 @@ class FaceTracker:
         if not faces:
             self._wait = self._search_every - 1
             return None
-        return max(faces, key=lambda face: outer_eye_distance(face[0]))
+        return max(faces, key=lambda face: outer_eye_distance(face.landmarks))
 
-    def _confirmed(self, pixels: Pixels, detections: list[Detection]) -> list[tuple[Floats, float]]:
+    def _confirmed(self, pixels: Pixels, detections: list[Detection]) -> list[Reading]:
         """Those detections in which the landmark network sees a face, and the same face again."""
-        faces: list[tuple[Floats, float]] = []
+        faces: list[Reading] = []
         for detection in detections:
             reading = self._confirm(pixels, detection)
-            if reading is not None and not any(_same(reading[0], other) for other, _ in faces):
+            if reading is not None and not any(_same(reading.landmarks, other.landmarks) for other in faces):
                 faces.append(reading)
         return faces
 
-    def _confirm(self, pixels: Pixels, detection: Detection) -> tuple[Floats, float] | None:
+    def _confirm(self, pixels: Pixels, detection: Detection) -> Reading | None:
         """Landmarks that read the same from their own crop, with a confidence that never fell low."""
-        landmarks, confidence = self._read(pixels, detection.centre, detection.side, detection.roll)
-        for reading in range(READINGS):
-            if confidence < SURE or not _plausible(landmarks, pixels):
+        reading = self._read(pixels, detection.centre, detection.side, detection.roll)
+        for again in range(READINGS):
+            if reading.confidence < SURE or not _plausible(reading.landmarks, pixels):
                 return None
-            before = landmarks
-            landmarks, confidence = self._read(pixels, *face_square(landmarks))
-            drift = float(np.linalg.norm((landmarks - before)[:, :2], axis=1).mean())
-            if reading > 0 and drift < STEADY * outer_eye_distance(landmarks):
-                return (landmarks, confidence) if confidence >= SURE else None
+            before = reading.landmarks
+            reading = self._read(pixels, *face_square(before))
+            drift = float(np.linalg.norm((reading.landmarks - before)[:, :2], axis=1).mean())
+            if again > 0 and drift < STEADY * outer_eye_distance(reading.landmarks):
+                return reading if reading.confidence >= SURE else None
         return None
 
-    def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> tuple[Floats, float]:
-        """Landmarks (478, 3) in the picture and confidence, from a crop about one place."""
+    def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> Reading:
+        """What the engine says of a crop about one place."""
         matrix = crop_matrix(centre, max(side, 1.0), roll)
         if side > 1.1 * CROP:  # linear sampling would skip pixels of a large face: cut double, then shrink
             double = matrix * 2 + np.array([[0, 0, 0.5], [0, 0, 0.5]], np.float32)
@@ -178,7 +196,23 @@ class FaceTracker:
             flags = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
             cv2.warpAffine(pixels, matrix, (CROP, CROP), self._crop[0], **flags)
         result = self._engine.run({"image": self._crop})
-        return transform(result["landmarks"][0], invert(matrix)), float(result["confidence"][0])
+        return Reading(
+            transform(result["landmarks"][0], invert(matrix)),
+            float(result["confidence"][0]),
+            result["expression"][0],
+            Appearance(result["identity"][0], result["texture"][0], result["lighting"][0]),
+        )
+
+
+def _as_read(reading: Reading) -> FaceParams:
+    """The face before it is steadied."""
+    return FaceParams(
+        reading.landmarks,
+        fit_pose(reading.landmarks),
+        reading.confidence,
+        reading.expression,
+        appearance=reading.appearance,
+    )
 
 
 def _plausible(landmarks: Floats, pixels: Pixels) -> bool:
