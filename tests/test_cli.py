@@ -223,9 +223,9 @@ def test_track_writes_what_was_found(
 
     def track(
         settings: Settings, video: Path, progress: Callable[[int, int | None], None]
-    ) -> Iterator[FaceParams | None]:
+    ) -> Iterator[tuple[float, FaceParams | None]]:
         assert video == Path("clip.mp4")
-        yield from (found, None)
+        yield from ((0.0, found), (0.04, None))
 
     monkeypatch.setattr(daemon, "track_video", track)
     assert run("track", "clip.mp4", "--output", tmp_path / "t.npz") == 0
@@ -233,6 +233,10 @@ def test_track_writes_what_was_found(
     with np.load(tmp_path / "t.npz") as saved:
         assert saved["landmarks"].shape == (2, 478, 2)
     assert run("track", "clip.mp4", "--output", tmp_path / "t.txt") == 5
+    assert run("track", "clip.mp4", "--output", tmp_path / "t.csv", "--format", "live-link") == 0
+    assert (
+        (tmp_path / "t.csv").read_text(encoding="utf-8").startswith("Timecode,BlendShapeCount,EyeBlinkLeft,")
+    )
 
 
 def test_bench_prints_json_or_a_table(

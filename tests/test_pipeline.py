@@ -61,6 +61,7 @@ def test_with_nobody_there_it_lives() -> None:
 
 def test_an_engine_that_breaks_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     pipeline = Pipeline(prepared(), Failing(lambda n: n < 10), Gains())
+    caplog.clear()  # of what was said about the target
     caplog.set_level("INFO")
     for index in range(20):
         pipeline.step(poisoned(index, at=index / 30), index / 30)

@@ -83,7 +83,9 @@ def test_files(name: str, tmp_path: Path) -> None:
     output.close()
 
 
-@pytest.mark.parametrize("spec", ["", "camera", "clip.avi", "clip", "video10", "v4l", "none:1.txt"])
+@pytest.mark.parametrize(
+    "spec", ["", "camera", "clip.avi", "clip", "video10", "v4l", "none:1.txt", "pipewire:0"]
+)
 def test_names_that_mean_nothing(spec: str) -> None:
     with pytest.raises(OutputError, match="is no output: use auto, none, v4l2"):
         open_output(spec, size=SIZE, fps=30)
@@ -106,10 +108,11 @@ def test_a_machine_without_devices(spec: str, monkeypatch: pytest.MonkeyPatch) -
         open_output(spec, size=SIZE, fps=30)
 
 
-def test_v4l2_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spec", ["v4l2", "pipewire"])
+def test_outputs_of_linux_elsewhere(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(OutputError, match="Linux is wanted"):
-        open_output("v4l2", size=SIZE, fps=30)
+    with pytest.raises(OutputError, match=f"{spec} was asked for on darwin, Linux is wanted"):
+        open_output(spec, size=SIZE, fps=30)
 
 
 class FakeLibrary(SimpleNamespace):

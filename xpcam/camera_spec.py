@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 DEMO = "demo"
+TABLE = "csv:"  # what begins a file of blend shapes (`live_link`)
 
 
 def home_resolved(text: str) -> Path:
@@ -18,14 +19,19 @@ def path_of(spec: str) -> Path:
     return home_resolved(text)
 
 
+def table_of(spec: str) -> Path | None:
+    """The file of blend shapes that a spec names, None where it names none."""
+    return home_resolved(spec.removeprefix(TABLE)) if spec.startswith(TABLE) else None
+
+
 def file_of(spec: str) -> Path | None:
-    """The video file that a spec can mean; None for the demo, an index, a device or a stream.
+    """The file that a spec can mean; None for the demo, an index, a device or a stream.
 
     A label and a file may have the same name; the device is then opened, not the file.
     """
     if spec == DEMO or spec.isdecimal():
         return None
-    path = path_of(spec)
+    path = table_of(spec) or path_of(spec)
     if path.is_relative_to("/dev") or ("://" in spec and not spec.startswith("file://")):
         return None
     return path

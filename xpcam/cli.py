@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xpcam import __version__
-from xpcam.camera_spec import DEMO, path_of
+from xpcam.camera_spec import DEMO, path_of, table_of
 from xpcam.errors import XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
@@ -30,7 +30,7 @@ EXIT_CODES: Final = (
 LOOK: Final = ("target", "size", "mouth", "eyes", "brows", "head", "mirror")
 MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
 
-DRIVER: Final = ("--driver", "video of the person whose expressions the target makes, or demo")
+DRIVER: Final = ("--driver", "video of the person whose expressions the target makes, csv:FILE, or demo")
 RENDERED: Final = ("--output", "video file to write (.mp4, .mkv, .mov), or none")
 
 ShowProgress = Callable[[int, int | None], None]
@@ -47,7 +47,10 @@ app = typer.Typer(
 @app.command()
 @takes(*Settings.model_fields)
 def start(settings: Settings) -> None:
-    """Follow a camera and show the target on the output, until stopped."""
+    """Follow a camera and show the target on the output, until stopped.
+
+    SIGUSR1 learns the neutral face anew: look straight ahead, relaxed, then 'pkill -USR1 xpcam'.
+    """
     from xpcam import daemon
 
     _check_contact_sheet(settings)
@@ -65,9 +68,13 @@ def render(settings: Settings) -> None:
 
     output = settings.require_recording()
     _check_contact_sheet(settings)
+    table = table_of(settings.camera)
     driver = shipped("demo.mp4") if settings.camera == DEMO else path_of(settings.camera)
     with _progress("rendering") as progress:
-        report = daemon.render_video(settings, driver, output, progress)
+        if table is not None:
+            report = daemon.render_table(settings, table, output, progress)
+        else:
+            report = daemon.render_video(settings, driver, output, progress)
     print(report)
 
 
@@ -77,14 +84,18 @@ def track(
     settings: Settings,
     video: Annotated[Path, typer.Argument(help="video with a face")],
     output: Annotated[Path, typer.Option(help="file to write, .npz or .csv")],
+    layout: Annotated[
+        Literal["landmarks", "live-link"],
+        typer.Option("--format", help="columns of a .csv; live-link: blend shapes, as Live Link Face writes"),
+    ] = "landmarks",
 ) -> None:
-    """Write the landmarks, confidence and pose of every frame of a video."""
+    """Write the landmarks, confidence, pose, expression and gaze of every frame of a video."""
     from xpcam import daemon, tracking_export
 
-    tracking_export.check_output(output)
+    tracking_export.check_output(output, layout)
     with _progress("tracking") as progress:
         found = tracking_export.collect(daemon.track_video(settings, video, progress))
-    tracking_export.save(found, output)
+    tracking_export.save(found, output, layout)
     print(f"{output}: a face in {found.faces} of {len(found.confidence)} frames")
 
 

@@ -1,7 +1,6 @@
 """Composition root: builds everything, runs it, and stops it in reverse."""
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from xpcam import target
 from xpcam.camera import Camera, VideoFile, open_camera, read_video
+from xpcam.camera_spec import table_of
 from xpcam.contact_sheet import ContactSheet
 from xpcam.crops import CROP
 from xpcam.detection import SIDE, STRIDE
@@ -19,10 +19,12 @@ from xpcam.frame import FaceParams, Pixels
 from xpcam.inference import Contract, Engine, Tensor
 from xpcam.neutral import FIRST_SECONDS
 from xpcam.pacing import Slots
+from xpcam.parameter_file import ParameterFile
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
 from xpcam.resources import shipped
 from xpcam.retargeting import Gains
 from xpcam.settings import Settings
+from xpcam.signals import relearn_on_signal, stop_on_signals
 from xpcam.target import Target
 from xpcam.tracking import FaceTracker
 from xpcam.virtual_camera import VirtualCamera, open_output
@@ -81,7 +83,7 @@ def open_pipeline(settings: Settings, stack: ExitStack, meter: Meter) -> Pipelin
     """A pipeline for the settings' target; its engines close with the stack."""
     tracker = stack.enter_context(open_tracker(settings))
     prepared = load_target(settings.require_target(), tracker, settings.size)
-    gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head)
+    gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
     return Pipeline(prepared, tracker, gains, mirror=settings.mirror, meter=meter)
 
 
@@ -96,11 +98,17 @@ def run_live(settings: Settings) -> RunReport:
     meter = Meter()
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
+        table = table_of(settings.camera)
+        driver = None if table is None else ParameterFile(table)
         pipeline = open_pipeline(settings, stack, meter)
         output = stack.enter_context(
             closing(open_output(settings.output, size=settings.size, fps=settings.fps))
         )
         log.info("output: %s", output.description)
+        stack.enter_context(relearn_on_signal(pipeline.relearn))
+        if driver is not None:
+            _perform(settings, driver, output, pipeline, stop)
+            return meter.report()
         camera = _open_while_idling(settings, output, pipeline, stop)
         meter.begin()
         if camera is None:
@@ -174,6 +182,23 @@ def _follow(
         log.info("%d pictures came too late for --fps %d and were left out", slots.missed, settings.fps)
 
 
+def _perform(
+    settings: Settings, table: ParameterFile, output: VirtualCamera, pipeline: Pipeline, stop: threading.Event
+) -> None:
+    """Publish the target doing what a file says, at its own times, once or again and again."""
+    log.info("camera: %s", table.description)
+    slots, meter = Slots(settings.fps), pipeline.meter
+    meter.begin()
+    began = time.monotonic()
+    while not stop.wait(slots.until_open()):
+        now = time.monotonic()
+        at = now - began
+        if (at >= table.duration and not settings.loop) or _enough(settings, meter, at):
+            break
+        publish(output, pipeline.follow(table.motion(at % table.duration), now), meter, slots.take())
+        meter.generated += 1
+
+
 def _enough(settings: Settings, meter: Meter, seconds: float) -> bool:
     return 0 < settings.seconds <= seconds or 0 < settings.frames <= meter.published
 
@@ -213,15 +238,43 @@ def render_video(settings: Settings, driver: Path, output: Path, progress: Progr
     return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
 
 
-def track_video(settings: Settings, path: Path, progress: Progress) -> Iterator[FaceParams | None]:
-    """Track every frame of a video; None where there is no face.
+def render_table(settings: Settings, table: Path, output: Path, progress: Progress) -> RunReport:
+    """Make a video of the target doing what a file of blend shapes says, one frame for each of its rows.
+
+    Raises:
+        TargetError, CameraError, OutputError, EngineError: what could not be opened, read or written.
+    """
+    meter = Meter()
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        driver = ParameterFile(table)
+        pipeline = open_pipeline(settings, stack, meter)
+        pipeline.enter()
+        writer = stack.enter_context(closing(open_output(str(output), size=settings.size, fps=driver.rate)))
+        count = round(driver.duration * driver.rate)
+        meter.begin()
+        for index in range(count):
+            at = index / driver.rate
+            if stop.is_set() or _enough(settings, meter, at):
+                break
+            publish(writer, pipeline.follow(driver.motion(at), at), meter, at)
+            meter.generated += 1
+            progress(meter.generated, count)
+        report = meter.report()
+    return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
+
+
+def track_video(
+    settings: Settings, path: Path, progress: Progress
+) -> Iterator[tuple[float, FaceParams | None]]:
+    """Track every frame of a video: its time in seconds, and its face or None.
 
     Raises:
         CameraError, EngineError: what could not be opened or read.
     """
     with read_video(path) as video, open_tracker(settings, hold=0, search_every=1) as tracker:
         for done, frame in enumerate(video, start=1):
-            yield tracker.track(frame)
+            yield frame.captured_at, tracker.track(frame)
             progress(done, video.frame_count)
 
 
@@ -245,26 +298,3 @@ def contact_sheet_of(settings: Settings) -> Iterator[ContactSheet | None]:
     yield sheet
     if sheet is not None and settings.contact_sheet is not None:
         sheet.save(settings.contact_sheet)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event set by the first SIGINT or SIGTERM; a second one interrupts at once. Main thread only."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in wanted}
-
-    def on_signal(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, signal.default_int_handler)
-
-    for number in wanted:
-        signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,7 @@ taken from the moments at which that region is most likely at rest: the lips whe
 the eyes when they are open (not blinking, not wide), the rest from the median of all moments.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,17 +28,19 @@ class Neutral:
     Attributes:
         face: (478, 3) float32, frontal (`face_landmarks.unpose`).
         pose: how the head was held.
+        gaze: (2, 2) where the eyes looked, as in `FaceParams`.
     """
 
     face: Floats
     pose: Pose
+    gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
 
 
 class NeutralFinder:
     """Learns the neutral face from what is tracked: at once, firmly after a second, then drifting slowly."""
 
     def __init__(self) -> None:
-        self._samples: list[tuple[Floats, Pose]] = []
+        self._samples: list[tuple[Floats, FaceParams]] = []
         self._neutral: Neutral | None = None
         self._learning_ends = self._sampled = 0.0
 
@@ -53,7 +55,7 @@ class NeutralFinder:
         if self._neutral is not None and not learning and 0.0 <= passed < SAMPLE_EVERY:
             return self._neutral
         self._sampled = at
-        self._samples = [*self._samples[-KEPT + 1 :], (unpose(person.landmarks, person.pose), person.pose)]
+        self._samples = [*self._samples[-KEPT + 1 :], (unpose(person.landmarks, person.pose), person)]
         found = estimate(self._samples)
         if self._neutral is None or learning:
             self._neutral = found
@@ -71,8 +73,8 @@ class NeutralFinder:
         self._samples, self._neutral = [], None
 
 
-def estimate(samples: list[tuple[Floats, Pose]]) -> Neutral:
-    """The neutral face of at least one (frontal face (478, 3), pose)."""
+def estimate(samples: list[tuple[Floats, FaceParams]]) -> Neutral:
+    """The neutral face of at least one (frontal face (478, 3), the face as it was tracked)."""
     faces = np.stack([face for face, _ in samples])
     weights = face_landmarks.region_weights()
     lips = face_landmarks.gaps(faces, LIPS_APART)
@@ -83,11 +85,12 @@ def estimate(samples: list[tuple[Floats, Pose]]) -> Neutral:
     awake = faces[(lids >= low) & (lids <= high)].mean(axis=0)
     face = resting + weights[:, :1] * (closed - resting) + weights[:, 1:2] * (awake - resting)
     rotation, translation = (
-        np.median([getattr(pose, name) for _, pose in samples], axis=0)
+        np.median([getattr(person.pose, name) for _, person in samples], axis=0)
         for name in ("rotation", "translation")
     )
-    pose = Pose(rotation, translation, float(np.median([pose.scale for _, pose in samples])))
-    return Neutral(_closed_mouth(face.astype(np.float32)), pose)
+    pose = Pose(rotation, translation, float(np.median([person.pose.scale for _, person in samples])))
+    gaze = np.median([person.gaze for _, person in samples], axis=0).astype(np.float32)
+    return Neutral(_closed_mouth(face.astype(np.float32)), pose, gaze)
 
 
 def _closed_mouth(face: Floats) -> Floats:
@@ -108,4 +111,4 @@ def _drifted(old: Neutral, new: Neutral, share: float) -> Neutral:
         old.pose.translation * keep + new.pose.translation * take,
         float(old.pose.scale * keep + new.pose.scale * take),
     )
-    return Neutral(old.face * keep + new.face * take, pose)
+    return Neutral(old.face * keep + new.face * take, pose, old.gaze * keep + new.gaze * take)

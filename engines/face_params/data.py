@@ -16,11 +16,13 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from engines.face_params import augmentation, face_free, makeup, mouth_painting, warping
 from engines.face_params.arrays import Floats, Pixels
+from engines.face_params.shards import Shards
 from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, transform
 
 Random = np.random.Generator
 TEST_PEOPLE = ("P008", "P009", "P010")
+TAUGHT = 0.75  # share of the pairs that come from shards, where there are any
 DUPLICATE = 0.985  # correlation of two small grey face crops that are the same picture
 
 
@@ -115,15 +117,23 @@ class CropMaker:
     """Makes one training sample after another from portraits."""
 
     def __init__(
-        self, portraits: Portraits, seed: int, warped: float = 0.68, negatives: float = 0.07
+        self,
+        portraits: Portraits,
+        seed: int,
+        warped: float = 0.68,
+        negatives: float = 0.07,
+        shards: Shards | None = None,
     ) -> None:
         self._data, self._rng = portraits, np.random.default_rng(seed)
+        self._shards = shards
         self._warper = warping.Warper()
         self._warped, self._negatives = warped, negatives
         self._mirror = fl.face_mesh().mirror
 
     def twins(self) -> list[tuple[Pixels, Floats, bool]]:
         """Two samples of one portrait, their expressions, poses and cameras drawn apart."""
+        if self._shards is not None and self._rng.random() < TAUGHT:
+            return self.taught(self._shards)
         index = int(self._rng.choice(len(self._data.pictures), p=self._data.weights))
         return [self.sample(index), self.sample(index)]
 
@@ -135,6 +145,18 @@ class CropMaker:
         if index is None:
             index = int(rng.choice(len(self._data.pictures), p=self._data.weights))
         crop, landmarks = self.face(index, rng.random() < self._warped)
+        return self.before_a_camera(crop, landmarks), landmarks, True
+
+    def taught(self, shards: Shards) -> list[tuple[Pixels, Floats, bool]]:
+        """Two samples of one portrait that the teacher has labelled."""
+        first = 2 * int(self._rng.integers(len(shards) // 2))
+        mirror = bool(self._rng.random() < 0.5)
+        pair = [shards.sample(self._rng, index, mirror) for index in (first, first + 1)]
+        return [(self.before_a_camera(crop, landmarks), landmarks, True) for crop, landmarks in pair]
+
+    def before_a_camera(self, crop: Pixels, landmarks: Floats) -> Pixels:
+        """Make-up, glasses, hands, and a webcam's picture of it all; `crop` is written."""
+        rng = self._rng
         if rng.random() < 0.4:
             makeup.lips(rng, crop, landmarks)
         if rng.random() < 0.15:
@@ -144,7 +166,7 @@ class CropMaker:
             augmentation.glasses(rng, crop, eyes)
         if rng.random() < 0.12:
             augmentation.occlude(rng, crop)
-        return augmentation.webcam(rng, crop), landmarks, True
+        return augmentation.webcam(rng, crop)
 
     def face(self, index: int, warped: bool) -> tuple[Pixels, Floats]:
         rng = self._rng
@@ -207,9 +229,9 @@ class CropStream(IterableDataset):
     Samples 2k and 2k + 1 show the same portrait.
     """
 
-    def __init__(self, portraits: Portraits, batch: int, seed: int) -> None:
+    def __init__(self, portraits: Portraits, batch: int, seed: int, shards: Shards | None = None) -> None:
         super().__init__()
-        self._portraits, self._batch, self._seed = portraits, batch, seed
+        self._portraits, self._batch, self._seed, self._shards = portraits, batch, seed, shards
 
     def seed_again(self, seed: int) -> None:
         """Draw other samples from here on (a resumed run must not repeat its first ones)."""
@@ -218,7 +240,8 @@ class CropStream(IterableDataset):
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         cv2.setNumThreads(1)
         worker = get_worker_info()
-        maker = CropMaker(self._portraits, self._seed * 1000 + (worker.id if worker else 0))
+        seed = self._seed * 1000 + (worker.id if worker else 0)
+        maker = CropMaker(self._portraits, seed, shards=self._shards)
         while True:
             samples = [sample for _ in range(self._batch // 2) for sample in maker.twins()]
             images, landmarks, faces = zip(*samples, strict=True)

@@ -23,10 +23,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from engines.face_params import data, losses
+from engines.face_params import data, losses, warm_start
 from engines.face_params.arrays import Floats, Pixels
-from engines.face_params.evaluate import judge, load_clips
+from engines.face_params.evaluate import MEASURES, expression, judge, load_clips
 from engines.face_params.network import LandmarkNet
+from engines.face_params.shards import Shards
+
+HELD = 256  # held-out crops that each judgement looks at
 
 
 def arguments() -> argparse.Namespace:
@@ -51,6 +54,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints and judgements")
     parser.add_argument("--resume", action="store_true", help="go on from --out's checkpoint")
+    parser.add_argument(
+        "--shards", type=Path, nargs="+", help="crops that label_warps wrote, to learn from as well"
+    )
+    parser.add_argument("--held", type=Path, help="such a file of the test portraits, to be judged on")
+    parser.add_argument("--start", type=Path, help="face_params.onnx whose landmark weights to start from")
     options = parser.parse_args()
     options.out = options.out or Path("runs") / options.net
     return options
@@ -123,21 +131,27 @@ class LandmarkTask:
     def __init__(self, options: argparse.Namespace, device: torch.device, rank: int) -> None:
         train, test = data.load(options.data)
         self.mean = torch.from_numpy(data.mean_crop_shape(train))
-        self.whole = options.whole
-        self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank)
+        self.whole, self.start = options.whole, options.start
+        shards = Shards(options.shards) if options.shards else None
+        self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank, shards)
         self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks, train.people)).to(device)
         self.clips = load_clips(options.clips) if options.clips else None
-        maker = data.CropMaker(test, seed=12345, negatives=0.0)
-        held = [maker.sample() for _ in range(96)]
+        maker = data.CropMaker(
+            test, seed=12345, negatives=0.0, shards=Shards([options.held]) if options.held else None
+        )
+        held = [sample for _ in range(HELD // 2) for sample in maker.twins()]
         self.crops, self.truth = np.stack([h[0] for h in held]), np.stack([h[1] for h in held])
         self.device = device
         self.predictor = predictor
 
     def network(self, pretrained: bool) -> nn.Module:
         network = LandmarkNet(self.mean)
-        if pretrained:
+        if pretrained and not self.start:
             network.backbone.load_imagenet(imagenet_file())
         network.backbone.freeze_early()
+        if pretrained and self.start:
+            warm_start.load_folded(network, self.start)
+            warm_start.measure_norms(network, torch.from_numpy(self.crops).permute(0, 3, 1, 2).float())
         return network
 
     def step(self, network: nn.Module, batch: list[Tensor]) -> dict[str, Tensor]:
@@ -152,6 +166,10 @@ class LandmarkTask:
         span = np.linalg.norm(self.truth[:, 263] - self.truth[:, 33], axis=1)[:, None]
         error = np.linalg.norm((landmarks - self.truth)[..., :2], axis=2) / span
         row = {"held_error": float(error.mean()) * 100, "held_confidence": float(confidence.mean())}
+        for name, found, wanted in zip(MEASURES, expression(landmarks), expression(self.truth), strict=True):
+            row[f"held_{name}"] = float(
+                np.corrcoef(found[::2] - found[1::2], wanted[::2] - wanted[1::2])[0, 1]
+            )
         shown = with_dots(self.crops[:32], (self.truth[:32], (0, 255, 0)), (landmarks[:32], (0, 0, 255)))
         cv2.imwrite(str(out / "predictions.png"), sheet(shown))
         if self.clips:

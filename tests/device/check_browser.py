@@ -1,13 +1,14 @@
-"""Chromium in the emulated machine: it lists "Xpression Cam", plays it, and shows its colours.
+"""Chromium, in the emulated machine or here: it lists "Xpression Cam", plays it, and shows its colours.
 
 A page on localhost asks for the camera by its label, waits for frames and posts what it sees.
 """
 
 import json
+import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from queue import Queue
@@ -26,12 +27,18 @@ const tell = what => fetch("/result", {method: "POST", body: JSON.stringify(what
   video.muted = true;
   video.srcObject = stream;
   await video.play();
-  for (let n = 0; n < 3; n++) await new Promise(next => video.requestVideoFrameCallback(next));
+  const next = () => new Promise(done => video.requestVideoFrameCallback(done));
+  for (let n = 0; n < 3; n++) await next();
+  const [began, seconds] = [performance.now(), Number(location.hash.slice(1))];
+  let frames = 0;
+  for (; performance.now() < began + 1000 * seconds; frames++) await next();
+  const fps = 1000 * frames / (performance.now() - began);
   const [width, height] = [video.videoWidth, video.videoHeight];
   const context = new OffscreenCanvas(width, height).getContext("2d");
   context.drawImage(video, 0, 0);
   const pixel = (x, y) => [...context.getImageData(x * width / 4, y * height / 4, 1, 1).data].slice(0, 3);
-  tell({label: ours.label, size: [width, height], rgb: [pixel(1, 1), pixel(3, 1), pixel(1, 3), pixel(3, 3)]});
+  const rgb = [pixel(1, 1), pixel(3, 1), pixel(1, 3), pixel(3, 3)];
+  tell({label: ours.label, fps, size: [width, height], rgb});
 })().catch(error => tell({error: String(error)}));
 </script>"""
 
@@ -66,10 +73,9 @@ class _Page(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _browser(url: str, profile: str) -> Iterator[None]:
-    child = subprocess.Popen(
-        (*COMMAND, f"--user-data-dir={profile}", url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def _browser(url: str, profile: str, flags: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
+    command = (*COMMAND, *flags, f"--user-data-dir={profile}", url)
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -77,15 +83,24 @@ def _browser(url: str, profile: str) -> Iterator[None]:
         child.wait()
 
 
-def seen_by_chromium(seconds: float = 600) -> dict[str, Any]:
-    """What the page saw: `label`, `size` and `rgb` of the four quarters, or `labels`, or `error`."""
+def seen_by_chromium(
+    seconds: float = 600,
+    *,
+    counting: float = 0,
+    flags: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
+    """What the page saw: `label`, `size`, `rgb` of the four quarters and `fps`, or `labels`, or `error`.
+
+    Frames are counted for `counting` seconds. Raises queue.Empty when nothing came for `seconds`.
+    """
     _Page.results = Queue()
     server = HTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with (
             tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
-            _browser(f"http://127.0.0.1:{server.server_port}/", profile),
+            _browser(f"http://127.0.0.1:{server.server_port}/#{counting}", profile, flags, environment),
         ):
             return _Page.results.get(timeout=seconds)
     finally:

@@ -67,8 +67,8 @@ def open_output(
     """Open the output that `spec` names; raises OutputError.
 
     Args:
-        spec: "auto", "none", "v4l2", "/dev/videoN", "v4l2:/dev/videoN", "pyvirtualcam[:backend]", or a
-            path that ends in .mp4, .mkv or .mov.
+        spec: "auto", "none", "v4l2", "/dev/videoN", "v4l2:/dev/videoN", "pipewire",
+            "pyvirtualcam[:backend]", or a path that ends in .mp4, .mkv or .mov.
         size: (width, height) of every picture, pixels, both even.
         fps: frames a second.
         audio_from: a video whose sound goes into a file output (an offline rendering); cameras have none.
@@ -82,6 +82,8 @@ def open_output(
         kind, rest = "v4l2", spec
     if kind == "v4l2":
         return _open_v4l2(rest, size, fps)
+    if kind == "pipewire" and not rest:
+        return _open_pipewire(size, fps)
     if kind == "pyvirtualcam":
         from xpcam.virtual_camera.pyvirtualcam import PyVirtualCamera
 
@@ -89,8 +91,8 @@ def open_output(
     if Path(spec).suffix.lower() in SUFFIXES:
         return VideoFile(Path(spec), size=size, fps=fps, audio_from=audio_from)
     raise OutputError(
-        f"{spec!r} is no output: use auto, none, v4l2, /dev/videoN, pyvirtualcam or a file that ends in "
-        f"{', '.join(SUFFIXES)}"
+        f"{spec!r} is no output: use auto, none, v4l2, /dev/videoN, pipewire, pyvirtualcam or a file that "
+        f"ends in {', '.join(SUFFIXES)}"
     )
 
 
@@ -100,6 +102,14 @@ def _open_v4l2(path: str, size: tuple[int, int], fps: float) -> VirtualCamera:
     from xpcam.virtual_camera.v4l2 import V4l2Camera, open_v4l2  # fcntl, which Windows has not
 
     return V4l2Camera(Path(path), size=size, fps=fps) if path else open_v4l2(size=size, fps=fps)
+
+
+def _open_pipewire(size: tuple[int, int], fps: float) -> VirtualCamera:
+    if sys.platform != "linux":
+        raise OutputError(f"pipewire was asked for on {sys.platform}, Linux is wanted: use --output auto")
+    from xpcam.virtual_camera.pipewire import PipeWireCamera
+
+    return PipeWireCamera(size=size, fps=fps)
 
 
 def _loopback() -> str | None:
