@@ -83,6 +83,12 @@ class FakeDriver:
         self.frames.append(bytes(frame))
         return len(frame.tobytes()) - self.short
 
+    def readers(self, descriptor: int) -> int:
+        assert descriptor in self.open_
+        if self.version == "0.12.7":  # SUBSCRIBE_EVENT of a kind it does not know
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return int(self.reader)
+
     def close(self, descriptor: int) -> None:
         self.open_.remove(descriptor)
         if descriptor == self.writer:

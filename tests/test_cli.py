@@ -40,7 +40,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """Settings of every live run, none of which really runs."""
     seen: list[Settings] = []
 
-    def run_live(settings: Settings) -> RunReport:
+    def run_live(settings: Settings, bar: object) -> RunReport:
         seen.append(settings)
         return REPORT
 
@@ -120,7 +120,7 @@ def test_wrong_settings_are_one_line_and_code_2(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(daemon, "open_tracker", lambda settings: pytest.fail("nothing should be opened"))
-    monkeypatch.setattr(daemon, "run_live", lambda settings: settings.require_target())
+    monkeypatch.setattr(daemon, "run_live", lambda settings, bar: settings.require_target())
     assert run(*arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -142,7 +142,7 @@ def test_every_named_error_has_its_code(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(settings: Settings) -> RunReport:
+    def fail(settings: Settings, bar: object) -> RunReport:
         raise error("something\nis wrong")
 
     monkeypatch.setattr(daemon, "run_live", fail)
@@ -151,7 +151,7 @@ def test_every_named_error_has_its_code(
 
 
 def test_an_unknown_error_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(settings: Settings) -> RunReport:
+    def fail(settings: Settings, bar: object) -> RunReport:
         raise ZeroDivisionError
 
     monkeypatch.setattr(daemon, "run_live", fail)
@@ -161,7 +161,7 @@ def test_an_unknown_error_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_interruption_is_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(settings: Settings) -> RunReport:
+    def interrupt(settings: Settings, bar: object) -> RunReport:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(daemon, "run_live", interrupt)

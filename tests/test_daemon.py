@@ -14,13 +14,14 @@ from poison import SIZE, PoisonedCamera, Recorder, faces_and_gaps, poison_in, po
 from xpcam import daemon
 from xpcam.errors import CameraError, OutputError, SettingsError
 from xpcam.frame import Frame, Pixels
+from xpcam.live_link import timecode
 from xpcam.settings import Settings
 
 
 @contextmanager
 def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, tracker: Replay) -> Iterator[None]:
     monkeypatch.setattr(daemon, "open_tracker", lambda settings, **patience: nullcontext(tracker))
-    monkeypatch.setattr(daemon, "load_target", lambda path, found, size: prepared())
+    monkeypatch.setattr(daemon, "load_target", lambda *_: prepared())
     if output is not None:
         monkeypatch.setattr(daemon, "open_output", lambda *args, **named: output)
 
@@ -166,3 +167,48 @@ def test_tracking_a_video_says_something_of_every_frame(
         found = list(daemon.track_video(settings(), driver(tmp_path / "d.mp4"), lambda *done: None))
     assert [params is None for _, params in found] == [params is None for params in faces_and_gaps()]
     assert [seconds for seconds, _ in found] == sorted(seconds for seconds, _ in found)
+
+
+def test_a_file_of_blend_shapes_is_played_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = blend_shapes(tmp_path)
+    output = Recorder()
+    with wired(monkeypatch, CameraError("no camera is opened"), output, Replay([None])):
+        report = daemon.run_live(settings(camera=f"csv:{table}", loop=False))
+    assert 4 < report.frames_generated == len(output.seen) <= 61  # of one second
+    assert output.closed
+    moved = [np.abs(pixels.astype(int) - output.seen[0]).max(axis=2) for pixels in output.seen]
+    assert max((change > 30).sum() for change in moved) > 200
+
+
+def test_a_file_of_blend_shapes_goes_round_until_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = blend_shapes(tmp_path)
+    with wired(monkeypatch, None, Recorder(), Replay([None])):
+        report = daemon.run_live(settings(camera=f"csv:{table}", frames=90))
+    assert report.frames_published == 90
+
+
+def test_a_broken_file_of_blend_shapes_opens_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    output = Recorder()
+    with wired(monkeypatch, None, output, Replay([None])), pytest.raises(CameraError, match="No such file"):
+        daemon.run_live(settings(camera=f"csv:{tmp_path / 'none.csv'}"))
+    assert output.seen == []
+
+
+def test_blend_shapes_are_rendered_row_by_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clip = tmp_path / "out.mp4"
+    with wired(monkeypatch, None, None, Replay([None])):
+        report = daemon.render_table(settings(), blend_shapes(tmp_path), clip, lambda *done: None)
+    assert report.frames_published == 25
+    pictures = recorded(clip)
+    assert len(pictures) == 25
+    assert (np.abs(pictures[12].astype(int) - pictures[0]).max(axis=2) > 30).sum() > 200
+
+
+def blend_shapes(folder: Path) -> Path:
+    """A second at 25 rows a second in which a jaw opens and shuts."""
+    path = folder / "take.csv"
+    rows = (f"{timecode(i / 25)},1,{np.sin(np.pi * i / 25):.4f}" for i in range(25))
+    path.write_text("\n".join(["Timecode,BlendShapeCount,JawOpen", *rows]), encoding="utf-8")
+    return path

@@ -19,7 +19,7 @@ from xpcam.live_link import COLUMNS, Take, read, timecode, write
 from xpcam.parameter_file import ParameterFile, motion_of
 from xpcam.pipeline import Pipeline
 from xpcam.retargeting import LID_CLOSED, STILL, Gains
-from xpcam.signals import relearn_on_signal
+from xpcam.signals import call_on_signal
 
 SOME = "Timecode,BlendShapeCount,JawOpen,EyeBlinkLeft,HeadYaw"
 
@@ -245,7 +245,7 @@ def test_the_spec_of_a_table() -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no SIGUSR1 on this system")
 def test_a_signal_asks_for_a_new_neutral_face() -> None:
     asked: list[bool] = []
-    with relearn_on_signal(lambda: asked.append(True)):
+    with call_on_signal("SIGUSR1", lambda: asked.append(True)):
         os.kill(os.getpid(), signal.SIGUSR1)
     assert asked == [True]
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from faces import face, pose
+from faces import face, pose, posed
 
 from xpcam import face_landmarks
 from xpcam.face_landmarks import LIPS_APART, RIGHT_LIDS, unpose
+from xpcam.face_model import ARKIT, face_model
 from xpcam.frame import FaceParams
-from xpcam.neutral import LIPS_CLOSED, NeutralFinder
+from xpcam.neutral import LIPS_CLOSED, Neutral, NeutralFinder
 
 REST = unpose(face().landmarks, face().pose)
 
@@ -80,3 +83,67 @@ def test_forget_starts_anew() -> None:
     finder.update(face(), 0.0)
     finder.forget()
     assert not finder.settle()
+
+
+LAUGH = {
+    **dict.fromkeys(("mouthSmileLeft", "mouthSmileRight"), 0.9),
+    **dict.fromkeys(("cheekSquintLeft", "cheekSquintRight", "mouthUpperUpLeft", "mouthUpperUpRight"), 0.5),
+    "jawOpen": 0.4,
+}
+
+
+def expressed(weights: dict[str, float], seed: int = 0) -> FaceParams:
+    """Somebody's face with shapes of the model, read with a little noise, and its weights."""
+    model, noise = face_model(), np.random.default_rng(seed)
+    expression = np.array([weights.get(name, 0.0) for name in ARKIT], np.float32)
+    shape = REST + np.tensordot(expression, model.landmark_expression, axes=1)
+    shape += noise.normal(0, 0.002, shape.shape).astype(np.float32)
+    read = np.clip(0.85 * expression + noise.normal(0.03, 0.02, len(ARKIT)), 0, 1).astype(np.float32)
+    return replace(posed(shape.astype(np.float32), pose()), expression=read)
+
+
+def corners(neutral: Neutral | None) -> float:
+    """How far the mouth's corners of a neutral face are from where they rest, outer-eye distances."""
+    assert neutral is not None
+    points = list(face_landmarks.MOUTH_CORNERS)
+    return float(np.linalg.norm(neutral.face[points, :2] - REST[points, :2], axis=1).max())
+
+
+def test_a_start_in_the_middle_of_a_laugh_breaks_nothing() -> None:
+    """Three seconds of laughter, then rest: the laugh is seen at once, the rest is no frown."""
+    laughing_face = unpose(expressed(LAUGH).landmarks, pose())
+    smile = corners(Neutral(laughing_face, pose()))
+    finder = NeutralFinder()
+    away = []
+    for index in range(240):
+        laughing = index < 90
+        away.append(corners(finder.update(expressed(LAUGH if laughing else {}, index), index / 30)))
+    assert max(away[:90]) < 0.6 * smile
+    assert max(away[90 + 60 :]) < 0.12 * smile
+    assert away[-1] < 0.1 * smile
+
+
+def test_a_laugh_later_on_moves_nothing() -> None:
+    finder = NeutralFinder()
+    for index in range(600):
+        laughing = 60 <= index < 540  # 16 seconds: longer than what is remembered
+        neutral = finder.update(expressed(LAUGH if laughing else {}, index), index / 30)
+    assert corners(neutral) < 0.012
+
+
+def test_one_wrong_reading_is_not_taken_for_rest() -> None:
+    finder = NeutralFinder()
+    worried = {"browInnerUp": 0.8, "browDownLeft": 0.4, "browDownRight": 0.4}
+    for index in range(90):
+        calm = index == 75
+        neutral = finder.update(expressed({"mouthPucker": 0.5} if calm else worried, index), index / 30)
+    assert neutral is not None
+    assert neutral.expression[ARKIT.index("mouthPucker")] < 0.1
+
+
+def test_the_neutral_says_what_it_reads_as() -> None:
+    finder = NeutralFinder()
+    for index in range(30):
+        neutral = finder.update(expressed({"browInnerUp": 0.4}, index), index / 30)
+    assert neutral is not None
+    assert neutral.expression[ARKIT.index("browInnerUp")] == pytest.approx(0.37, abs=0.05)

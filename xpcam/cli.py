@@ -54,7 +54,7 @@ def start(settings: Settings) -> None:
     from xpcam import daemon
 
     _check_contact_sheet(settings)
-    report = daemon.run_live(settings)
+    report = daemon.run_live(settings, _progress)
     print(report)
     if settings.contact_sheet is not None:
         print(f"contact sheet: {settings.contact_sheet}")
@@ -100,19 +100,41 @@ def track(
 
 
 @app.command()
-def devices() -> None:
-    """List cameras and virtual cameras."""
-    from xpcam.devices import list_devices
+@takes(*MACHINE)
+def inspect(
+    settings: Settings,
+    image: Annotated[Path, typer.Argument(help="picture with one face")],
+    output: Annotated[Path, typer.Option(help="picture to write, .png or .jpg")],
+) -> None:
+    """Show what the 3D face model makes of a face: shape, albedo, light, and what it could not explain."""
+    from xpcam import daemon
+    from xpcam import inspect as inspection
 
-    found = list_devices()
-    for device in found:
-        print(device)
-    if found:
+    inspection.check_output(output)
+    found = daemon.inspect_picture(settings, image)
+    inspection.save(found.picture, output)
+    print(f"{output}: {found}")
+
+
+@app.command()
+def devices(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of lines")] = False,
+) -> None:
+    """List cameras and virtual cameras, who holds them, and whether they can be used."""
+    from xpcam.device_report import report
+
+    found = report()
+    if as_json:
+        print(json.dumps([entry.as_dict() for entry in found], indent=2))
         return
-    if sys.platform == "linux":
-        print("no video devices found; --camera takes a video file, a stream URL or 'demo' as well")
-    else:
-        print("this system lists no cameras; --camera takes an index (0, 1, ...), a file, a URL or 'demo'")
+    if not any(entry.device.path.is_absolute() for entry in found):
+        print(
+            "no video devices found; --camera takes a video file, a stream URL or 'demo' as well"
+            if sys.platform == "linux"
+            else "this system lists no cameras; --camera takes an index (0, 1, ...), a file, a URL or 'demo'"
+        )
+    for entry in found:
+        print(entry)
 
 
 @app.command()
@@ -158,5 +180,5 @@ def _progress(title: str) -> Iterator[ShowProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

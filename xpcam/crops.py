@@ -3,11 +3,12 @@
 import cv2
 import numpy as np
 
-from xpcam.face_landmarks import EYE_CORNERS, FACE_POINTS
-from xpcam.frame import Floats
+from xpcam.face_landmarks import EYE_CORNERS, FACE_POINTS, apply_pose, fit_pose, unpose
+from xpcam.frame import Floats, Pose
 
 CROP = 256  # side of the landmark network's picture, pixels
 CROP_MARGIN = 1.5  # side of the crop over the longer side of the landmarks' box
+AVERAGED = 100  # faces that a steady square's shape is the mean of
 
 
 def face_square(landmarks: Floats) -> tuple[Floats, float, float]:
@@ -19,6 +20,42 @@ def face_square(landmarks: Floats) -> tuple[Floats, float, float]:
     turned = landmarks[:FACE_POINTS, :2] @ upright.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     return ((low + high) / 2) @ upright, float((high - low).max()), roll
+
+
+class SteadySquare:
+    """The square of a followed face: of its mean shape, posed as it is now.
+
+    Its own box grows when the jaw drops, and what the network says of the brows moves with the crop.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the face."""
+        self._shape: Floats | None = None
+        self._seen = 0
+        self._fitted: tuple[Floats, Pose] | None = None
+
+    def learn(self, landmarks: Floats) -> None:
+        """Take (478, 3) landmarks into the mean shape."""
+        face = unpose(landmarks, self._pose(landmarks))
+        self._seen = min(self._seen + 1, AVERAGED)
+        if self._shape is None:
+            self._shape = face
+        self._shape = self._shape + (face - self._shape) / np.float32(self._seen)
+
+    def of(self, landmarks: Floats) -> tuple[Floats, float, float]:
+        """Centre (2,), side and roll as of `face_square`, for a face of (478, 3) landmarks."""
+        if self._shape is None:
+            return face_square(landmarks)
+        return face_square(apply_pose(self._shape, self._pose(landmarks)))
+
+    def _pose(self, landmarks: Floats) -> Pose:
+        """Their pose; each face is asked for three times, and fitted once."""
+        if self._fitted is None or self._fitted[0] is not landmarks:
+            self._fitted = landmarks, fit_pose(landmarks)
+        return self._fitted[1]
 
 
 def crop_matrix(centre: Floats, side: float, roll: float) -> Floats:

@@ -3,12 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
-from xpcam import target
 from xpcam.camera import Camera, VideoFile, open_camera, read_video
 from xpcam.camera_spec import table_of
 from xpcam.contact_sheet import ContactSheet
@@ -17,15 +17,18 @@ from xpcam.detection import SIDE, STRIDE
 from xpcam.face_landmarks import LANDMARKS
 from xpcam.frame import FaceParams, Pixels
 from xpcam.inference import Contract, Engine, Tensor
+from xpcam.inspect import Inspection, inspect
 from xpcam.neutral import FIRST_SECONDS
 from xpcam.pacing import Slots
 from xpcam.parameter_file import ParameterFile
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
+from xpcam.progress import Bar, Progress, no_bar, unseen
 from xpcam.resources import shipped
 from xpcam.retargeting import Gains
 from xpcam.settings import Settings
-from xpcam.signals import relearn_on_signal, stop_on_signals
-from xpcam.target import Target
+from xpcam.signals import call_on_signal, stop_on_signals
+from xpcam.target import load_picture, the_face
+from xpcam.targets import load_target
 from xpcam.tracking import FaceTracker
 from xpcam.virtual_camera import VirtualCamera, open_output
 
@@ -51,8 +54,6 @@ FACE_DETECTOR = Contract(
         "geometry": Tensor("float32", (1, 5, SIDE // STRIDE, SIDE // STRIDE)),
     },
 )
-Progress = Callable[[int, int | None], None]
-"""Told how many frames are done, and of how many where that is known."""
 
 
 @contextmanager
@@ -69,25 +70,23 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
         yield FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
 
 
-def load_target(path: Path, tracker: FaceTracker, size: tuple[int, int]) -> Target:
-    """Read a picture, find its one face and prepare it at output size.
-
-    Raises:
-        TargetError: the picture or its face cannot be used.
-    """
-    picture = target.load_picture(path)
-    return target.prepare(picture, target.the_face(path, tracker.locate(picture)), size)
-
-
-def open_pipeline(settings: Settings, stack: ExitStack, meter: Meter) -> Pipeline:
+def open_pipeline(
+    settings: Settings, stack: ExitStack, meter: Meter, progress: Progress = unseen
+) -> Pipeline:
     """A pipeline for the settings' target; its engines close with the stack."""
     tracker = stack.enter_context(open_tracker(settings))
-    prepared = load_target(settings.require_target(), tracker, settings.size)
+    unsteadied = settings.model_copy(update={"smoothing": False})
+    reader = partial(open_tracker, unsteadied, hold=0, search_every=1)
+    prepared = load_target(settings.require_target(), settings.size, tracker, reader, progress)
     gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
-    return Pipeline(prepared, tracker, gains, mirror=settings.mirror, meter=meter)
+    pipeline = Pipeline(
+        prepared, tracker, gains, mirror=settings.mirror, relight=settings.relight, meter=meter
+    )
+    stack.callback(pipeline.close)
+    return pipeline
 
 
-def run_live(settings: Settings) -> RunReport:
+def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
     """Follow a camera and publish the target until told to stop, or until a file that plays once ends.
 
     The output shows the idling target before the camera is even opened, and whenever there is no face.
@@ -100,12 +99,14 @@ def run_live(settings: Settings) -> RunReport:
         stop = stack.enter_context(stop_on_signals())
         table = table_of(settings.camera)
         driver = None if table is None else ParameterFile(table)
-        pipeline = open_pipeline(settings, stack, meter)
+        with bar("reading the target") as progress:
+            pipeline = open_pipeline(settings, stack, meter, progress)
         output = stack.enter_context(
             closing(open_output(settings.output, size=settings.size, fps=settings.fps))
         )
         log.info("output: %s", output.description)
-        stack.enter_context(relearn_on_signal(pipeline.relearn))
+        stack.enter_context(call_on_signal("SIGUSR1", pipeline.relearn))
+        stack.enter_context(call_on_signal("SIGUSR2", pipeline.show_next))
         if driver is not None:
             _perform(settings, driver, output, pipeline, stop)
             return meter.report()
@@ -215,7 +216,7 @@ def render_video(settings: Settings, driver: Path, output: Path, progress: Progr
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         video = stack.enter_context(read_video(driver))
-        pipeline = open_pipeline(settings, stack, meter)
+        pipeline = open_pipeline(settings, stack, meter, progress)
         _learn_neutral(pipeline, video)
         writer = stack.enter_context(
             closing(open_output(str(output), size=settings.size, fps=video.fps, audio_from=driver))
@@ -276,6 +277,17 @@ def track_video(
         for done, frame in enumerate(video, start=1):
             yield frame.captured_at, tracker.track(frame)
             progress(done, video.frame_count)
+
+
+def inspect_picture(settings: Settings, path: Path) -> Inspection:
+    """Fit the 3D face model to the face in a picture.
+
+    Raises:
+        TargetError, EngineError: no picture, not one face in it; an engine that does not work.
+    """
+    picture = load_picture(path)
+    with open_tracker(settings) as tracker:
+        return inspect(picture, the_face(path, tracker.locate(picture)))
 
 
 def _learn_neutral(pipeline: Pipeline, video: VideoFile) -> None:

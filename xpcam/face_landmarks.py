@@ -6,6 +6,7 @@ Landmark order is MediaPipe's face mesh: 468 points of the surface, then five po
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,18 +89,25 @@ def face_mesh() -> FaceMesh:
 def fit_pose(landmarks: Floats) -> Pose:
     """Head pose of (478, 3) landmarks by weak-perspective alignment of the mean face.
 
-    Closed-form similarity between the rigid landmarks and the mean face's (Umeyama 1991); expression
-    hardly enters, because only points that it hardly moves are used.
+    The similarity between the rigid landmarks and the mean face's; expression hardly enters, because only
+    points that it hardly moves are used.
     """
     rigid = list(RIGID)
-    source, goal = face_mesh().neutral[rigid], landmarks[rigid]
+    rotation, scale, shift = similarity(face_mesh().neutral[rigid], landmarks[rigid])
+    return Pose(rotation_vector(rotation), shift[:2].astype(np.float32), scale)
+
+
+def similarity(source: NDArray[Any], goal: NDArray[Any]) -> tuple[NDArray[Any], float, NDArray[Any]]:
+    """Least-squares rotation (3, 3), scale and shift (3,) from source to goal, (N, 3) each.
+
+    goal = scale * source @ rotation.T + shift (Umeyama 1991).
+    """
     a, b = source - source.mean(axis=0), goal - goal.mean(axis=0)
     u, s, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))], np.float32)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))], s.dtype)
     rotation = (u * sign) @ vt
     scale = float((s * sign).sum() / (a * a).sum())
-    shift = goal.mean(axis=0) - scale * rotation @ source.mean(axis=0)
-    return Pose(rotation_vector(rotation), shift[:2].astype(np.float32), scale)
+    return rotation, scale, goal.mean(axis=0) - scale * rotation @ source.mean(axis=0)
 
 
 def rotation_matrix(rotation: Floats) -> Floats:

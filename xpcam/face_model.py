@@ -9,6 +9,7 @@ Colours are blue, green, red, 0 to 1, as pixels hold them (not linear light).
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from xpcam.frame import Floats
 from xpcam.resources import shipped
 
 SKIN, EYE, MOUTH, TEETH, TONGUE, HEAD = range(6)
-"""What a triangle shows: the face's skin; eyeball; mouth cavity; teeth and gums; tongue; ears, scalp and neck."""
+"""What a triangle shows: the face's skin; eyeball; mouth cavity; teeth, gums; tongue; ears, scalp, neck."""
 
 IDENTITIES = TEXTURES = 80
 # fmt: off
@@ -51,7 +52,7 @@ class FaceModel:
 
     Attributes:
         mean: (V, 3) float32.
-        identity: (80, V, 3) float32, what one standard deviation of each identity component adds; strongest first.
+        identity: (80, V, 3) float32, what each identity component adds at one standard deviation.
         expression: (52, V, 3) float32, what each ARKit shape adds at weight 1, in the order of `ARKIT`.
         albedo_mean: (V, 3) float32, BGR, 0 to 1.
         albedo: (80, V, 3) float32, what one standard deviation of each texture component adds.
@@ -119,7 +120,7 @@ class FaceModel:
 
 
 def normals(vertices: Floats, triangles: NDArray[np.int32]) -> Floats:
-    """(V, 3) unit normals out of the surface, each the area-weighted mean of the triangles around the vertex."""
+    """(V, 3) unit normals out of the surface, the area-weighted means of the triangles around."""
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     area = np.cross(b - a, c - a)
     total = np.stack(
@@ -145,9 +146,9 @@ def harmonics(normals: Floats) -> Floats:
 
 
 def shading(normals: Floats, lighting: Floats) -> Floats:
-    """(..., 3) light, BGR, that falls on (..., 3) unit normals from (9, 3) lighting; albedo times it is a pixel.
+    """(..., 3) light, BGR, that falls on (..., 3) unit normals from (9, 3) lighting.
 
-    Normals are those of the posed face: light stays where it is when a head turns.
+    Albedo times it is a pixel. Normals are those of the posed face: light stays when a head turns.
     """
     return np.asarray(harmonics(normals) @ lighting, np.float32)
 
@@ -159,12 +160,12 @@ def face_model() -> FaceModel:
         return unpacked({name: data[name] for name in data.files})
 
 
-def unpacked(stored: dict[str, NDArray[np.generic]]) -> FaceModel:
+def unpacked(stored: dict[str, NDArray[Any]]) -> FaceModel:
     """The model from its stored arrays: fields as integers, each component with a scale of its own."""
 
     def field(name: str) -> Floats:
         whole, scale = stored[name], stored[f"{name}_scale"].astype(np.float32)
-        return np.multiply(whole, scale[:, None, None], dtype=np.float32)
+        return np.asarray(np.multiply(whole, scale[:, None, None], dtype=np.float32))
 
     count = len(stored["mean"])
     expression = np.zeros((len(ARKIT), count, 3), np.float32)

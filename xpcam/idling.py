@@ -54,6 +54,11 @@ class Presence:
         self._live = STILL
         self._at: float | None = None
 
+    @property
+    def share(self) -> float:
+        """How far somebody is followed, 0 to 1, eased."""
+        return self._share * self._share * (3.0 - 2.0 * self._share)
+
     def motion(self, live: Motion | None, at: float) -> Motion:
         """The motion to show at `at` seconds; `live` is what the person does, None when nobody is there."""
         step = 0.0 if self._at is None else max(0.0, at - self._at) / EASE_SECONDS
@@ -63,7 +68,7 @@ class Presence:
         self._share = min(1.0, self._share + step) if live is not None else max(0.0, self._share - step)
         if self._share >= 1.0:
             return self._live
-        return blend(idle_motion(at), self._live, self._share * self._share * (3.0 - 2.0 * self._share))
+        return blend(idle_motion(at), self._live, self.share)
 
     def enter(self) -> None:
         """Follow at once, with no easing in: for a driver that is known to show a face."""

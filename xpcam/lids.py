@@ -25,6 +25,7 @@ FEATHER = 0.04  # softness of the painted skin's border, in widths of the eye
 GRAIN = 10.0  # the strongest grain taken over, levels
 EDGE = 0.8  # softness of a lid's edge, pixels
 LINE, HANGING = 0.023, 0.055  # thickness of the lash line, how far lashes hang, in outer-eye distances
+DARK, HANGING_DARK = 0.85, 0.4  # how much of what is behind them they hide
 THICKNESS = np.array([0.3, 0.65, 0.9, 1.0, 1.0, 0.85, 0.65, 0.4, 0.15], np.float32)  # outer corner to inner
 _CUBIC = np.vander(np.linspace(-1.0, 1.0, 9), 4)
 ARC = (_CUBIC @ np.linalg.pinv(_CUBIC)).astype(np.float32)
@@ -60,7 +61,9 @@ class ShutEyes:
         cover = (cv2.GaussianBlur(skin, (0, 0), EDGE) * lid[..., 3])[..., None]
         np.copyto(under, under + (lid[..., :3] - under) * cover, casting="unsafe")
 
-    def draw_lashes(self, eye: int, view: Pixels, edge: Floats, amount: float, scale: float) -> None:
+    def draw_lashes(
+        self, eye: int, view: Pixels, edge: Floats, amount: float, shut: float, scale: float
+    ) -> None:
         """Draw the lashes of a closing lid over `view`, in place.
 
         Args:
@@ -68,6 +71,7 @@ class ShutEyes:
             view: (h, w, 3) around it.
             edge: (9, 2) the upper lid's edge in pixels of `view`, outer corner to inner.
             amount: how much of them to show, 0 to 1.
+            shut: how far the eye is shut, 0 to 1: lashes hang down the more.
             scale: outer-eye distance in pixels.
         """
         edge = ARC @ edge
@@ -80,9 +84,13 @@ class ShutEyes:
         along = edge[8] - edge[0]
         down = np.array([-along[1], along[0]], np.float32) / max(float(np.linalg.norm(along)), 1e-3)
         down *= np.sign(down[1]) or 1.0
-        hanging = _band(view, edge, down * np.float32(max(1.0, HANGING * scale)), 0.35 * HANGING * scale)
-        line = _band(view, edge, down * np.float32(max(1.0, LINE * scale)), 0.25 * LINE * scale)
-        cover = np.maximum(hanging * np.float32(0.4), line * np.float32(0.85))[..., None] * np.float32(amount)
+        thick, low = down * np.float32(LINE * scale), down * np.float32(HANGING * scale)
+        line = _band(view, edge - thick * np.float32(0.5), thick, 0.25 * LINE * scale)
+        hanging = _band(view, edge - low * np.float32(0.2), low, 0.35 * HANGING * scale)
+        # A polygon is drawn about a pixel too thick: on a small face that pixel is most of it.
+        line *= np.float32(DARK * min(1.0, 0.35 + 0.25 * LINE * scale))
+        hanging *= np.float32(HANGING_DARK * shut * shut)
+        cover = np.maximum(hanging, line)[..., None] * np.float32(amount)
         np.copyto(view, view + (self.lashes[eye] - view) * cover, casting="unsafe")
 
 
@@ -189,7 +197,6 @@ def _darkest(crop: Pixels, mask: Floats) -> Floats:
 
 
 def _band(view: Pixels, edge: Floats, down: Floats, blur: float) -> Floats:
-    """(h, w) a soft band along the lid's edge, as thick as lashes are there."""
-    thick = THICKNESS[:, None] * down
-    mask = filled(np.concatenate([edge - thick * 0.35, (edge + thick * 0.65)[::-1]]), view.shape[:2])
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.5, blur)), np.float32)
+    """(h, w) a soft band below the (9, 2) line `edge`, as thick as lashes are there, at most `down`."""
+    mask = filled(np.concatenate([edge, (edge + THICKNESS[:, None] * down)[::-1]]), view.shape[:2])
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.3, blur)), np.float32)

@@ -23,11 +23,12 @@ class Mouth:
         picture: (H, W, 3) the target's picture.
         lips: (20, 2) its inner lip contour, pixels.
         gap: how far its lips are apart, outer-eye distances.
+        own: whether what the picture shows between them may be shown.
     """
 
-    def __init__(self, picture: Pixels, lips: Floats, gap: float) -> None:
-        self._gap = gap
-        self._open = gap > OWN_OPEN
+    def __init__(self, picture: Pixels, lips: Floats, gap: float, own: bool = True) -> None:
+        self._gap = gap if own else 0.0
+        self._open = own and gap > OWN_OPEN
         self._own = np.zeros(picture.shape[:2], np.float32)
         if self._open:
             cv2.fillPoly(self._own, [np.round(lips * 16).astype(np.int32)], (1.0,), cv2.LINE_AA, 4)

@@ -3,14 +3,20 @@
 Nobody can be told to hold still, and most start in the middle of a word. So every region's neutral is
 taken from the moments at which that region is most likely at rest: the lips when they are most closed,
 the eyes when they are open (not blinking, not wide), the rest from the median of all moments.
+
+Where blend-shape weights are tracked, they tell rest from expression. Only the calmest moments count; what
+they still hold of a strong expression (somebody who starts laughing) is taken out along its blend shapes; and
+when calmer moments come than those learned from, the neutral moves to them at once instead of drifting.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpcam import face_landmarks
-from xpcam.face_landmarks import LEFT_LIDS, LIPS_APART, RIGHT_LIDS, face_mesh, gap, unpose
+from xpcam.face_landmarks import LEFT_LIDS, LIPS_APART, RIGHT_LIDS, gap, unpose
+from xpcam.face_model import ARKIT, face_model
 from xpcam.frame import FaceParams, Floats, Pose
 
 CONFIDENT = 0.6
@@ -19,6 +25,19 @@ SAMPLE_EVERY = 0.2  # seconds between samples once the first second is over
 KEPT = 60  # samples kept: the first second, then a window of about ten seconds
 LIPS_CLOSED = 0.012  # a gap below this is a closed mouth, in outer-eye distances
 DRIFT_SECONDS = 30.0  # time constant with which the neutral follows what was learned later
+RELAXING_SECONDS = 0.6  # the same, to calmer moments than it was learned from
+TENSE_SECONDS = 120.0  # the same, to tenser ones
+
+# Strain is the sum of the weights of these shapes: those of lids and jaw are looked after on their own.
+STRAINING = np.array(
+    [
+        not name.startswith(("eye", "jaw", "tongue", "mouthClose", "mouthRoll", "mouthShrug", "mouthPress"))
+        for name in ARKIT
+    ]
+)
+CALM = 0.3  # strain above that of the calmest moments that is calm as well
+CALMEST = 3  # moments that are needed to say what calm is: one reading may be wrong
+RELAXED = 1.0  # strain up to which a face is taken for the person's own resting face
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +48,15 @@ class Neutral:
         face: (478, 3) float32, frontal (`face_landmarks.unpose`).
         pose: how the head was held.
         gaze: (2, 2) where the eyes looked, as in `FaceParams`.
+        expression: (52,) ARKit weights that this face reads as; zeros where none are tracked.
+        strain: how tense the moments were from which it was taken (see `STRAINING`).
     """
 
     face: Floats
     pose: Pose
     gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
+    expression: Floats = field(default_factory=lambda: np.zeros(len(ARKIT), np.float32))
+    strain: float = 0.0
 
 
 class NeutralFinder:
@@ -60,7 +83,8 @@ class NeutralFinder:
         if self._neutral is None or learning:
             self._neutral = found
         else:
-            self._neutral = _drifted(self._neutral, found, min(1.0, max(0.0, passed) / DRIFT_SECONDS))
+            seconds = _time_constant(self._neutral, found)
+            self._neutral = _drifted(self._neutral, found, min(1.0, max(0.0, passed) / seconds))
         return self._neutral
 
     def settle(self) -> bool:
@@ -73,24 +97,70 @@ class NeutralFinder:
         self._samples, self._neutral = [], None
 
 
+def _time_constant(old: Neutral, new: Neutral) -> float:
+    """Seconds in which to go most of the way from one neutral face to another."""
+    tenser = new.strain - old.strain
+    if tenser > CALM:
+        return TENSE_SECONDS
+    return RELAXING_SECONDS if tenser < -CALM else DRIFT_SECONDS
+
+
+def calm(expressions: Floats) -> NDArray[np.bool_]:
+    """(M,) which of the moments with (M, 52) weights count as rest; all, where no weights are tracked."""
+    strain = expressions[:, STRAINING].sum(axis=1)
+    nth = min(CALMEST, len(strain)) - 1
+    return np.asarray(strain <= np.partition(strain, nth)[nth] + CALM)
+
+
 def estimate(samples: list[tuple[Floats, FaceParams]]) -> Neutral:
     """The neutral face of at least one (frontal face (478, 3), the face as it was tracked)."""
+    resting = calm(np.stack([person.expression for _, person in samples]))
+    samples = [sample for sample, rests in zip(samples, resting, strict=True) if rests]
     faces = np.stack([face for face, _ in samples])
     weights = face_landmarks.region_weights()
     lips = face_landmarks.gaps(faces, LIPS_APART)
     lids = face_landmarks.gaps(faces, RIGHT_LIDS + LEFT_LIDS)
-    resting = np.median(faces, axis=0)
-    closed = faces[lips <= np.quantile(lips, 0.2)].mean(axis=0)
+    closed = lips <= np.quantile(lips, 0.2)
     low, high = np.quantile(lids, (0.5, 0.9), method="nearest")
-    awake = faces[(lids >= low) & (lids <= high)].mean(axis=0)
-    face = resting + weights[:, :1] * (closed - resting) + weights[:, 1:2] * (awake - resting)
+    awake = (lids >= low) & (lids <= high)
+    middle = np.median(faces, axis=0)
+    face = middle.copy()
+    for region, moments in enumerate((closed, awake)):
+        face += weights[:, region : region + 1] * (faces[moments].mean(axis=0) - middle)
+    people = [person for _, person in samples]
     rotation, translation = (
-        np.median([getattr(person.pose, name) for _, person in samples], axis=0)
+        np.median([getattr(person.pose, name) for person in people], axis=0)
         for name in ("rotation", "translation")
     )
-    pose = Pose(rotation, translation, float(np.median([person.pose.scale for _, person in samples])))
-    gaze = np.median([person.gaze for _, person in samples], axis=0).astype(np.float32)
-    return Neutral(_closed_mouth(face.astype(np.float32)), pose, gaze)
+    pose = Pose(rotation, translation, float(np.median([person.pose.scale for person in people])))
+    gaze = np.median([person.gaze for person in people], axis=0).astype(np.float32)
+    expression = _expression(np.stack([person.expression for person in people]), closed, awake)
+    excess = _excess(expression)
+    face = _closed_mouth((face - _shift(excess)).astype(np.float32))
+    return Neutral(face, pose, gaze, expression - excess, float(expression[STRAINING].sum()))
+
+
+def _expression(tracked: Floats, closed: NDArray[np.bool_], awake: NDArray[np.bool_]) -> Floats:
+    """(52,) the weights of (M, 52) at the moments from which each region's neutral is taken."""
+    expression = np.median(tracked, axis=0)
+    for prefixes, moments in ((("mouth", "jaw"), closed), (("eye",), awake)):
+        taken = [name.startswith(prefixes) for name in ARKIT]
+        expression[taken] = tracked[moments].mean(axis=0)[taken]
+    return np.asarray(expression, np.float32)
+
+
+def _excess(expression: Floats) -> Floats:
+    """(52,) what of the weights is more than a resting face shows."""
+    straining = np.where(STRAINING, expression, 0.0)
+    strain = float(straining.sum())
+    return np.asarray(straining * max(0.0, 1.0 - RELAXED / max(strain, RELAXED)), np.float32)
+
+
+def _shift(expression: Floats) -> Floats:
+    """(478, 3) what the weights do to a frontal face."""
+    if not expression.any():
+        return np.zeros((face_landmarks.LANDMARKS, 3), np.float32)
+    return np.tensordot(expression, face_model().landmark_expression, axes=1)
 
 
 def _closed_mouth(face: Floats) -> Floats:
@@ -98,9 +168,9 @@ def _closed_mouth(face: Floats) -> Floats:
     excess = gap(face, LIPS_APART) - LIPS_CLOSED
     if excess <= 0:
         return face
-    mesh = face_mesh()
-    jaw = mesh.basis[mesh.blendshape_names.index("jawOpen")]
-    share = excess / gap(mesh.neutral + jaw, LIPS_APART)
+    model = face_model()
+    jaw = model.landmark_expression[ARKIT.index("jawOpen")]
+    share = excess / (gap(model.landmark_mean + jaw, LIPS_APART) - gap(model.landmark_mean, LIPS_APART))
     return np.asarray(face - jaw * share, np.float32)
 
 
@@ -111,4 +181,10 @@ def _drifted(old: Neutral, new: Neutral, share: float) -> Neutral:
         old.pose.translation * keep + new.pose.translation * take,
         float(old.pose.scale * keep + new.pose.scale * take),
     )
-    return Neutral(old.face * keep + new.face * take, pose, old.gaze * keep + new.gaze * take)
+    return Neutral(
+        old.face * keep + new.face * take,
+        pose,
+        old.gaze * keep + new.gaze * take,
+        old.expression * keep + new.expression * take,
+        float(old.strain * keep + new.strain * take),
+    )

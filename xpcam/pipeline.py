@@ -19,9 +19,9 @@ from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.idling import Presence
 from xpcam.neutral import NeutralFinder
-from xpcam.rendering import Renderer
-from xpcam.retargeting import Gains, Motion, Retargeter, mirrored, observe
-from xpcam.target import Target
+from xpcam.puppets import Puppet
+from xpcam.retargeting import Gains, Motion, mirrored, observe
+from xpcam.stage import AnyTarget, Stage
 from xpcam.virtual_camera import VirtualCamera
 
 log = logging.getLogger(__name__)
@@ -135,20 +135,22 @@ class Pipeline:
     """Makes the target follow one person.
 
     Args:
-        target: the prepared target.
+        target: the prepared target, or several.
         tracker: finds and follows the face.
         gains: how much of each region is carried over.
         mirror: exchange left and right.
+        relight: shade the target's face anew when its head turns.
         meter: times the stages; one of its own by default.
     """
 
     def __init__(
         self,
-        target: Target,
+        target: AnyTarget,
         tracker: Tracker,
         gains: Gains,
         *,
         mirror: bool = False,
+        relight: bool = True,
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
@@ -156,8 +158,7 @@ class Pipeline:
         self._mirror = mirror
         self._neutral = NeutralFinder()
         self._presence = Presence()
-        self._retargeter = Retargeter(target.params, gains)
-        self._renderer = Renderer(target)
+        self._stage = Stage(target, gains, relight=relight)
         self._engine_failed = False
         self._seen_at = -np.inf
         self._relearn = False
@@ -171,16 +172,31 @@ class Pipeline:
             self._tracker.reset()
         person = self._track(frame) if frame is not None else None
         with self.meter.stage("retarget"):
-            params = self._retarget(self._observe(person, at), at)
+            puppet, params = self._act(self._observe(person, at), at)
         with self.meter.stage("render"):
-            return self._renderer.render(params)
+            return puppet.render(params)
 
     def follow(self, motion: Motion | None, at: float) -> Pixels:
         """The picture for `at` seconds of a target that makes `motion`, or idles where there is none."""
         with self.meter.stage("retarget"):
-            params = self._retarget(motion, at)
+            puppet, params = self._act(motion, at)
         with self.meter.stage("render"):
-            return self._renderer.render(params)
+            return puppet.render(params)
+
+    def show(self, index: int) -> None:
+        """Change to a target of a folder, counted from 0 by name; callable from a signal handler.
+
+        It is prepared in a thread, and shown when it is ready. Raises IndexError where there is none.
+        """
+        self._stage.show(index)
+
+    def show_next(self) -> None:
+        """Change to the next target of a folder; callable from a signal handler."""
+        self._stage.show_next()
+
+    def close(self) -> None:
+        """Stop what works in the background."""
+        self._stage.close()
 
     def relearn(self) -> None:
         """Learn the neutral face anew from the next frame on; callable from a signal handler."""
@@ -202,10 +218,12 @@ class Pipeline:
             self._presence.enter()
             self._seen_at = np.inf
 
-    def _retarget(self, motion: Motion | None, at: float) -> FaceParams:
+    def _act(self, motion: Motion | None, at: float) -> tuple[Puppet, FaceParams]:
         if motion is not None and self._mirror:
             motion = mirrored(motion)
-        return self._retargeter.apply(self._presence.motion(motion, at))
+        puppet = self._stage.puppet()
+        motion = self._presence.motion(motion, at)
+        return puppet, puppet.act(motion, self._presence.share, at)
 
     def _observe(self, person: FaceParams | None, at: float) -> Motion | None:
         if person is None:

@@ -5,8 +5,6 @@ pixel comes from is drawn at half resolution and enlarged, for it changes smooth
 where it does not, it is drawn again at full resolution.
 """
 
-import logging
-
 import cv2
 import numpy as np
 
@@ -27,14 +25,12 @@ from xpcam.face_landmarks import (
     unpose,
 )
 from xpcam.frame import FaceParams, Floats, Pixels
-from xpcam.irises import cut_irises
-from xpcam.lids import paint_shut
 from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
 from xpcam.mouth import Mouth
 from xpcam.openings import Opening, Region, even_region
+from xpcam.relighting import Relighter
 from xpcam.target import OPENINGS, RING_PLACES, Target
-
-log = logging.getLogger(__name__)
+from xpcam.target_eyes import Eyes, own_eyes
 
 BUFFERS = 3  # pictures handed out in turn, so that none is written while it is still being read
 MARGIN = 64.0  # sampling coordinates are drawn with this much room around the picture, pixels
@@ -50,9 +46,16 @@ LID_SKIN = [*RIGHT_EYE, *LEFT_EYE, *RIGHT_LID_SKIN[:7], *LEFT_LID_SKIN[:7]]
 
 
 class Renderer:
-    """Renders one target. Pictures it returns stay as they are for two further calls."""
+    """Renders one target. Pictures it returns stay as they are for two further calls.
 
-    def __init__(self, target: Target) -> None:
+    Args:
+        target: the target.
+        relight: shade its face anew when its head turns.
+        eyes: those of the clip that the target is a frame of. What is seen between its lips is then never
+            the frame's own either: it changes from frame to frame.
+    """
+
+    def __init__(self, target: Target, *, relight: bool = True, eyes: Eyes | None = None) -> None:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
@@ -71,20 +74,18 @@ class Renderer:
         ]
         self._half_map = np.empty((self._region.size[1] // 2, self._region.size[0] // 2, 2), np.float32)
         self._map = np.empty((*self._region.size[::-1], 2), np.float32)
-        self._outputs = [target.picture.copy() for _ in range(BUFFERS)]
+        self._outputs: list[Pixels] = []
         self._turn = 0
         self._values = np.full((len(self._still), 3), SKIN, np.float32)
         self._values[EYES, 2], self._values[LIPS, 2] = EYE, MOUTH
         self._face = unpose(target.params.landmarks, target.params.pose)
-        eyes = self._face[list(RIGHT_EYE + LEFT_EYE), 1]
-        self._middle = np.repeat(eyes.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
-        self._height = np.abs(eyes - self._middle)
+        lids = self._face[list(RIGHT_EYE + LEFT_EYE), 1]
+        self._middle = np.repeat(lids.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
+        self._height = np.abs(lids - self._middle)
         lips = target.params.landmarks[list(INNER_LIPS), :2]
-        self._mouth = Mouth(target.picture, lips, face_landmarks.gap(self._face, LIPS_APART))
-        self._eyes = cut_irises(target.picture, target.params.landmarks)
-        if self._eyes is None:
-            log.warning("the target's irises cannot be made out: its eyes will not follow the person's gaze")
-        self._shut_eyes = paint_shut(target.picture, target.params.landmarks)
+        self._mouth = Mouth(target.picture, lips, face_landmarks.gap(self._face, LIPS_APART), eyes is None)
+        self._eyes = eyes or own_eyes(target.picture, target.params.landmarks)
+        self._relighter = Relighter(target, self._region.size) if relight else None
 
     def render(self, params: FaceParams) -> Pixels:
         """The target making the face that `params` (in pixels of the target's picture) describes."""
@@ -97,6 +98,8 @@ class Renderer:
         cv2.transform(half, self._to_map, dst=self._half_map)
         cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
         *eyes, (mouth, lips) = self._refine(points, depth)
+        if len(self._outputs) < BUFFERS:
+            self._outputs.append(self._target.picture.copy())
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
         moving = output[self._region.slices]
@@ -105,6 +108,8 @@ class Renderer:
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
             self._mouth.fill(moving[mouth.slices], lips, self._map[mouth.slices], shown)
+        if self._relighter is not None:
+            self._relighter.shade(moving, points, depth, params.pose)
         return output
 
     def _coarse_rasteriser(self) -> MeshRasteriser:
@@ -165,33 +170,35 @@ class Renderer:
     def _turn_eyes(self, moving: Pixels, params: FaceParams, eyes: list[tuple[Region, Floats]]) -> None:
         """Move the irises to where `params` looks."""
         gaze = params.gaze - self._target.params.gaze
-        if self._eyes is None or np.abs(gaze).max() < LOOK_FROM:
+        if self._eyes.layers is None or np.abs(gaze).max() < LOOK_FROM:
             return
-        for eye, (region, part), way in zip(self._eyes, eyes, gaze, strict=True):
+        for eye, (layers, (region, part)) in enumerate(zip(self._eyes.layers, eyes, strict=True)):
             if not region.empty:
-                eye.turn(moving[region.slices], part, self._map[region.slices], way)
+                where = self._eyes.source(eye, self._map[region.slices])
+                layers.turn(moving[region.slices], part, where, gaze[eye])
 
     def _close_eyes(
         self, moving: Pixels, params: FaceParams, face: Floats, points: Floats, depth: Floats
     ) -> None:
         """Lay painted lids and their lashes over eyes that close."""
-        shown = [smoothstep((self._shut(face, lids) - LID[0]) / (LID[1] - LID[0])) for lids in LIDS]
-        if not any(shown):
+        shut = [self._shut(face, lids) for lids in LIDS]
+        if max(shut) <= LID[0]:
             return
         values = self._values.copy()  # the painted skin stays where it is while the lid's edge comes down
         still = apply_pose(face[LID_SKIN], self._target.params.pose)[:, :2]
         values[LID_SKIN, :2] = np.clip((still + MARGIN) / self._scale, 0.0, 1.0)
-        for eye, amount in enumerate(shown):
-            if amount == 0.0:
+        for eye, share in enumerate(shut):
+            if share <= LID[0]:
                 continue
             region, drawn = self._lids[eye].draw(points, values, depth, self._region.size)
             if region.empty:
                 continue
+            amount = smoothstep((share - LID[0]) / (LID[1] - LID[0]))
             edge = points[list((RIGHT_EYE, LEFT_EYE)[eye][:9])] - region.corner
             where = np.asarray(cv2.transform(drawn, self._to_map), np.float32)
             view = moving[region.slices]
-            self._shut_eyes.lay(view, drawn[..., 2], where, amount)
-            self._shut_eyes.draw_lashes(eye, view, edge, amount, params.pose.scale)
+            self._eyes.shut.lay(view, drawn[..., 2], self._eyes.source(eye, where), amount)
+            self._eyes.shut.draw_lashes(eye, view, edge, amount, share, params.pose.scale)
 
 
 def smoothstep(share: float) -> float:

@@ -171,14 +171,17 @@ class Retargeter:
             self._unfolding(LEFT_LIDS, LEFT_LID_SKIN, LEFT_BROW[5:]),
         )
 
-    def apply(self, motion: Motion) -> FaceParams:
-        """The target's face making the motion: landmarks and pose in pixels of the target's picture."""
+    def apply(self, motion: Motion, held: Pose | None = None) -> FaceParams:
+        """The target's face making the motion: landmarks and pose in pixels of the target's picture.
+
+        `held` is how its head is held before it moves, where that is not as in the picture: in a clip.
+        """
         offsets = limited(motion.offsets * self._weights[:, None], OFFSET_LIMIT)
         offsets[:, 0] *= self._widening(offsets)
         face = self._face + offsets
         self._set_lids(face, motion)
         self._part_lips(face)
-        pose, turn = self._pose(motion)
+        pose, turn = self._pose(motion, held or self._target.pose)
         gaze = self._target.gaze + self._gaze(motion, turn)
         return FaceParams(apply_pose(face, pose), pose, self._target.confidence, gaze=gaze)
 
@@ -236,9 +239,9 @@ class Retargeter:
         face[upper, 1] -= crossing
         face[lower, 1] += crossing
 
-    def _pose(self, motion: Motion) -> tuple[Pose, Floats]:
+    def _pose(self, motion: Motion, old: Pose) -> tuple[Pose, Floats]:
         """The target's pose, and (3,) how far its head is turned."""
-        gain, old = np.float32(self._gains.head), self._target.pose
+        gain = np.float32(self._gains.head)
         turn = np.clip(motion.turn * gain, -TURN_LIMIT, TURN_LIMIT)
         shift = limited((motion.shift * gain)[None], SHIFT_LIMIT)[0]
         scale = old.scale * (1.0 + float(np.clip(motion.zoom * gain, -SCALE_LIMIT, SCALE_LIMIT)))

@@ -99,6 +99,7 @@ class Settings(BaseSettings):
         0.6, "how much of the head's movement the target makes; 0 keeps it still", least=0, most=1.5
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
+    relight: bool = option(True, "shade the target's face anew when its head turns")
     smoothing: bool = option(True, "steady the tracked face")
 
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = option("auto", "where the engines run")

@@ -1,4 +1,4 @@
-"""What the process does when it is signalled: stop, stop at once, learn the neutral face anew."""
+"""What the process does when it is signalled: stop, stop at once, do something else meanwhile."""
 
 import signal
 import threading
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def relearn_on_signal(relearn: Callable[[], None]) -> Iterator[None]:
-    """SIGUSR1, where the system has it, calls `relearn`. Main thread only."""
-    wanted = getattr(signal, "SIGUSR1", None)
+def call_on_signal(name: str, act: Callable[[], None]) -> Iterator[None]:
+    """The signal of that name, where the system has it, calls `act`. Main thread only."""
+    wanted = getattr(signal, name, None)
     if wanted is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(wanted, lambda _number, _frame: relearn())
+    before = signal.signal(wanted, lambda _number, _frame: act())
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """A target, prepared once: the picture at output size, its face, and the mesh that will be moved over it.
 
-Still pictures only; a clip as a target will become a sequence of these.
+This is a still picture; `target_clip` makes a clip, `target_folder` several stills of these parts.
 """
 
 import warnings
@@ -147,13 +147,22 @@ def the_face(path: Path, faces: list[FaceParams]) -> FaceParams:
 def prepare(picture: Pixels, face: FaceParams, size: tuple[int, int]) -> Target:
     """Fit a picture and its face to (width, height) and lay the mesh over it."""
     canvas, bounds, scale = fit(picture, size)
+    return laid_out(canvas, bounds, fitted(face, bounds, scale))
+
+
+def laid_out(canvas: Pixels, bounds: tuple[int, int, int, int], face: FaceParams) -> Target:
+    """Lay the mesh over a picture that has the output's size, whose face is in its own pixels."""
+    return Target(canvas, bounds, face, build_mesh(face, bounds))
+
+
+def fitted(face: FaceParams, bounds: tuple[int, int, int, int], scale: float) -> FaceParams:
+    """A picture's face, moved and scaled as `fit` did with the picture."""
     offset = np.array([bounds[0], bounds[1], 0], np.float32)
     landmarks = face.landmarks * np.float32(scale) + offset
     pose = Pose(
         face.pose.rotation, face.pose.translation * np.float32(scale) + offset[:2], face.pose.scale * scale
     )
-    params = FaceParams(landmarks, pose, face.confidence)
-    return Target(canvas, bounds, params, build_mesh(params, bounds))
+    return FaceParams(landmarks, pose, face.confidence)
 
 
 def fit(picture: Pixels, size: tuple[int, int]) -> tuple[Pixels, tuple[int, int, int, int], float]:

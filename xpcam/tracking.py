@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.crops import CROP, SteadySquare, crop_matrix, face_square, invert, transform
 from xpcam.detection import Detection, FaceDetector, Runs
 from xpcam.eyes import gaze_of
 from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
@@ -65,12 +65,14 @@ class FaceTracker:
         self._engine = landmarks
         self._detector = FaceDetector(detector)
         self._smoother = FaceSmoother() if smooth else None
+        self._square = SteadySquare()
         self._crop = np.empty((1, CROP, CROP, 3), np.uint8)
         self.reset()
 
     def reset(self) -> None:
         """Forget the face; the next frame is searched."""
         self._raw: Reading | None = None
+        self._square.reset()
         self._shown: FaceParams | None = None
         self._misses = 0
         self._wait = 0
@@ -94,6 +96,7 @@ class FaceTracker:
             return self._missed()
         self._misses = 0
         self._raw = reading
+        self._square.learn(reading.landmarks)
         self._shown = self._params(reading, frame.captured_at)
         return self._shown
 
@@ -122,9 +125,9 @@ class FaceTracker:
     def _follow(self, pixels: Pixels) -> Reading | None:
         """Read the face where it was a frame ago; where it moved far, once more where it is now."""
         assert self._raw is not None
-        centre, side, roll = face_square(self._raw.landmarks)
+        centre, side, roll = self._square.of(self._raw.landmarks)
         reading = self._read(pixels, centre, side, roll)
-        now = face_square(reading.landmarks)
+        now = self._square.of(reading.landmarks)
         if reading.confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
             reading = self._read(pixels, *now)
         believed = reading.confidence >= CONFIDENT and _plausible(reading.landmarks, pixels)

@@ -113,7 +113,8 @@ class Heads:
         """The head's triangles: down to NECK_END below the eyes, with eyeballs, teeth and tongue."""
         neutral = self.neutral()
         cavity = mask_of("inside-mouth", self._groups["body"], self._texture, len(neutral))
-        quads, parts = [], []
+        quads: list[NDArray[np.int64]] = []
+        parts: list[NDArray[np.int64]] = []
         for name, part in PARTS.items():
             faces = self._groups[name].quads
             if name == "body":
@@ -123,14 +124,14 @@ class Heads:
             else:
                 parts.append(np.full(len(faces), part))
             quads.append(faces)
-        joined, part = np.concatenate(quads), np.concatenate(parts)
+        joined, kinds = np.concatenate(quads), np.concatenate(parts)
         kept, flat = np.unique(joined, return_inverse=True)
         triangles = triangles_of(flat.reshape(-1, 4))
         rest = neutral[kept]
         mirror = cKDTree(rest).query(rest * (-1, 1, 1))[1]
         if not np.array_equal(mirror[mirror], np.arange(len(kept))):
             raise SystemExit("face model: the head's vertices do not pair off left and right")
-        return HeadMesh(kept, outward(rest, triangles), np.tile(part, 2).astype(np.uint8), mirror)
+        return HeadMesh(kept, outward(rest, triangles), np.tile(kinds, 2).astype(np.uint8), mirror)
 
 
 def outward(rest: Array, triangles: NDArray[np.int32]) -> NDArray[np.int32]:

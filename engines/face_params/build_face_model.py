@@ -7,7 +7,8 @@
 3. The heads are aligned by the landmarks that expression hardly moves (generalised Procrustes, Gower 1975); with
    every head goes its mirror image. Principal components of the face's skin, the rest of the head following by
    regression on them, are the identity basis (Blanz and Vetter, SIGGRAPH 1999).
-4. `build_albedo` adds the colours, in a run of its own.
+4. The mean is moved to the portraits' (`build_face_mesh`), by the basis.
+5. `build_albedo` adds the colours, in a run of its own.
 
 The demo head's painter draws the pictures, so the `train` extra and mediapipe are needed.
 """
@@ -25,15 +26,16 @@ from engines.demo.mesh import Array
 from engines.face_params.anny_heads import HeadMesh, Heads
 from engines.face_params.build_face_mesh import similarity
 from engines.face_params.face_model_landmarks import IRISES, agreed, sightings
+from engines.face_params.packing import OUTPUT, quantised, sparse
 from engines.face_params.surface import closest
 from xpcam import face_landmarks as fl
 from xpcam.face_model import ARKIT, EYE, HEAD, IDENTITIES, SKIN, TEXTURES
 
-OUTPUT = Path(__file__).with_name("face_model.npz")
 DRAWN, SAMPLED = 105, 3000
 REST = 0.05  # weight of what is not the face's skin in the principal components
 LOWER = 0.35  # share of the jaw's movement from which on a triangle belongs to the lower lip
-SILENCE = 5e-4  # outer-eye distances: what an expression moves less is not stored
+PULL = 1e-3  # ridge that keeps the mean among anny's heads
+TEACHERS_DEPTH = 0.15  # weight of the teacher's z, which it guesses, beside x and y
 PLAIN = 150  # grey level of the albedo before there is one
 SEEN_BY = 3  # views in which a landmark must be seen to be believed
 BEHIND = (
@@ -132,6 +134,36 @@ def principal(heads: Array, weight: Array) -> tuple[Array, Array]:
     return mean, basis.reshape(IDENTITIES, *mean.shape)
 
 
+def like_portraits(mean: Array, identity: Array, marks: Embedding, mesh: HeadMesh, rounds: int = 15) -> Array:
+    """(V, 3) the mean moved, by the identity basis, to the neutral mean of the labelled portraits.
+
+    anny's people are of all weights and builds; portraits are not, and what their mean differs by would
+    otherwise be explained by expression.
+    """
+    goal = fl.face_mesh().neutral.astype(np.float64)
+    landmarks, basis = (marks.of(field, mesh.triangles) for field in (mean, identity))
+    weight = np.tile((1.0, 1.0, TEACHERS_DEPTH), len(goal))
+    flat = basis.reshape(len(basis), -1).astype(np.float64)
+    inner = flat * weight @ flat.T + PULL * np.eye(len(flat))
+    moved = np.zeros(len(flat))
+    for _ in range(rounds):
+        rotation, scale, shift = similarity(landmarks + (moved @ flat).reshape(-1, 3), goal)
+        wanted = (goal - shift) @ rotation / scale - landmarks
+        moved = np.linalg.solve(inner, flat * weight @ wanted.ravel())
+    print(
+        f"mean: moved by {np.linalg.norm(moved):.1f} in all, at most {np.abs(moved).max():.1f}, standard deviations"
+    )
+    made = mean + np.tensordot(moved, identity, 1)
+    return np.asarray((made + made[mesh.mirror] * (-1, 1, 1)) / 2)
+
+
+def weights(mean: Array, marks: Embedding, mesh: HeadMesh) -> Array:
+    """(V,) 1 on the face's skin, REST elsewhere."""
+    weight = np.full(len(mean), REST)
+    weight[mesh.triangles[face_part(mean, marks, mesh) == SKIN]] = 1.0
+    return weight
+
+
 def face_part(mean: Array, marks: Embedding, mesh: HeadMesh) -> NDArray[np.uint8]:
     """(T,) the mesh's parts, with SKIN inside the face's oval."""
     fine, middle = 512.0, 1024
@@ -154,30 +186,12 @@ def cylinder(mean: Array) -> Array:
     return np.stack([angle / (2 * np.pi) + 0.5, (mean[:, 1] - mean[:, 1].min()) / np.ptp(mean[:, 1])], axis=1)
 
 
-def quantised(field: Array, kind: type) -> tuple[NDArray[np.generic], Array]:
-    """(K, V, 3) as integers, and the unit (K,) of each component."""
-    limit = np.iinfo(kind).max
-    unit = np.abs(field).max(axis=(1, 2)) / limit
-    return np.rint(field / np.maximum(unit, 1e-12)[:, None, None]).astype(kind), unit.astype(np.float32)
-
-
-def sparse(expression: Array) -> dict[str, NDArray[np.generic]]:
-    """The 52 shapes as rows (shape * V + vertex) that move at all, as integers."""
-    moved = np.linalg.norm(expression, axis=2) > SILENCE
-    at = np.flatnonzero(moved.ravel())
-    unit = np.abs(expression).max() / np.iinfo(np.int16).max
-    rows = np.rint(expression.reshape(-1, 3)[at] / unit).astype(np.int16)
-    return {"expression_at": at.astype(np.int32), "expression": rows, "expression_scale": np.float32(unit)}
-
-
 def build(task: Path, seed: int, pictures: Path | None) -> dict[str, NDArray[np.generic]]:
     """Everything but the colours, as `xpcam.face_model.unpacked` reads it."""
     heads, rng = Heads(), np.random.default_rng(seed)
     mesh, neutral = heads.mesh(), heads.neutral()
     shapes = heads.expressions()[:, mesh.kept]
-    places, count = agreed(
-        sightings(heads.sample(rng, DRAWN), neutral, task, pictures), fl.face_mesh().neutral
-    )
+    places, count = agreed(sightings(heads.sample(rng, DRAWN), neutral, task, pictures))
     marks = embed(places, count, neutral[mesh.kept], mesh, shapes[ARKIT.index("jawOpen"), :, 1])
     some = [
         heads.sample(rng, min(250, SAMPLED - done))[:, mesh.kept].astype(np.float32)
@@ -186,13 +200,14 @@ def build(task: Path, seed: int, pictures: Path | None) -> dict[str, NDArray[np.
     people = aligned(np.concatenate(some), mesh, marks)
     rotation, scale, shift = into_place(people.mean(axis=0, dtype=np.float64), marks, mesh)
     people = (scale * people @ rotation.T + shift).astype(np.float32)
-    part = face_part(people.mean(axis=0), marks, mesh)
-    skin = np.zeros(len(mesh.kept), bool)
-    skin[mesh.triangles[part == SKIN]] = True
-    mean, identity = principal(people, np.where(skin, 1.0, REST))
+    mean, identity = principal(people, weights(people.mean(axis=0), marks, mesh))
     # The shapes are in the unit of the demo's person, whose eye corners are not quite the mean's.
     own = marks.of(neutral[mesh.kept], mesh.triangles)[list(fl.EYE_CORNERS)]
     expression = shapes @ rotation.T / float(np.linalg.norm(own[1] - own[0]))
+    mean = like_portraits(mean, identity, marks, mesh)
+    rotation, scale, shift = into_place(mean, marks, mesh)
+    mean = scale * mean @ rotation.T + shift
+    identity, expression = (scale * field @ rotation.T for field in (identity, expression))
     whole, unit = quantised(identity, np.int16)
     flat, colour_unit = quantised(np.zeros((TEXTURES, *mean.shape)), np.int8)
     return {
@@ -201,7 +216,7 @@ def build(task: Path, seed: int, pictures: Path | None) -> dict[str, NDArray[np.
         **sparse(expression),
         "albedo_mean": np.full(mean.shape, PLAIN, np.uint8),
         "albedo": flat, "albedo_scale": colour_unit,
-        "triangles": mesh.triangles.astype(np.int16), "part": part,
+        "triangles": mesh.triangles.astype(np.int16), "part": face_part(mean, marks, mesh),
         "uv": cylinder(mean).astype(np.float32), "mirror": mesh.mirror.astype(np.int16),
         "landmark_triangle": marks.triangle.astype(np.int16), "landmark_weights": marks.weights.astype(np.float32),
     }  # fmt: skip

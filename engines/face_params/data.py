@@ -1,7 +1,8 @@
 """Training data: labelled generated portraits, and an endless stream of augmented crops of them.
 
 The data folder holds `faces/` (pictures) and `faces_labels.npz` with `files` (N,), `origin` (N,), `landmarks`
-(N, 478, 3) int16 with `landmarks_scale`, `blendshapes` (N, 52) whose first is `_neutral`.
+(N, 478, 3) int16 with `landmarks_scale`, `blendshapes` (N, 52) whose first is `_neutral`. With ICT-FaceKit in
+`ict_facekit.npz` beside them (`mouth_mesh`), most opened mouths are rendered, else all are painted.
 """
 
 import zlib
@@ -14,8 +15,10 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from engines.face_params import augmentation, face_free, makeup, mouth_painting, warping
+from engines.face_params import augmentation, face_free, makeup, warping
 from engines.face_params.arrays import Floats, Pixels
+from engines.face_params.mouth_mesh import MouthMesh, load_mouth
+from engines.face_params.opened_mouths import OpenedMouths
 from engines.face_params.shards import Shards
 from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, transform
@@ -30,7 +33,8 @@ DUPLICATE = 0.985  # correlation of two small grey face crops that are the same 
 class Portraits:
     """Pictures with (N, 478, 3) landmarks in their pixels, (N, 51) ARKit weights, sampling weights (N,).
 
-    `people` (N,) names the person where several pictures show the same one, else it is empty.
+    `people` (N,) names the person where several pictures show the same one, else it is empty. `mouth` is what
+    mouths that open are rendered from.
     """
 
     pictures: list[Pixels]
@@ -38,6 +42,7 @@ class Portraits:
     scores: Floats
     weights: Floats
     people: Floats
+    mouth: MouthMesh | None = None
 
 
 def is_test(file: str, origin: str) -> bool:
@@ -70,10 +75,15 @@ def load(folder: Path) -> tuple[Portraits, Portraits]:
     people = np.array(names)
     weights = 1.0 + 2.0 * (people != "") + 2.5 * (lip_gap(landmarks) > 0.02)
 
+    mouths = folder / "ict_facekit.npz"
+    mouth = load_mouth(mouths) if mouths.is_file() else None
+
     def part(rows: np.ndarray) -> Portraits:
         index = np.flatnonzero(rows)
         chosen = weights[index] / weights[index].sum()
-        return Portraits([pictures[i] for i in index], landmarks[index], scores[index], chosen, people[index])
+        return Portraits(
+            [pictures[i] for i in index], landmarks[index], scores[index], chosen, people[index], mouth
+        )
 
     return part(~test & ~twin), part(test)
 
@@ -126,7 +136,7 @@ class CropMaker:
     ) -> None:
         self._data, self._rng = portraits, np.random.default_rng(seed)
         self._shards = shards
-        self._warper = warping.Warper()
+        self._warper, self._mouths = warping.Warper(), OpenedMouths(portraits.mouth)
         self._warped, self._negatives = warped, negatives
         self._mirror = fl.face_mesh().mirror
 
@@ -177,10 +187,8 @@ class CropMaker:
             warp = warping.random_warp(rng, landmarks, self._data.scores[index], self._data.scores)
             matrix = random_crop(rng, warp.after, mirror)
             crop = self._warper.render(picture, warp, matrix, border)
-            landmarks, opened = transform(warp.after, matrix), mouth_opened(rng, warp)
-            if opened:
-                light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
-                mouth_painting.mouth_inside(rng, crop, landmarks[list(fl.INNER_LIPS), :2], light)
+            landmarks = transform(warp.after, matrix)
+            self._mouths.fill(rng, crop, warp, self._data.scores[index], matrix)
         else:
             matrix = random_crop(rng, landmarks, mirror)
             crop = cv2.warpAffine(picture, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=border)
@@ -213,14 +221,6 @@ class CropMaker:
             )
             crop = face_free.shuffled(rng, crop) if kind < 0.75 else face_free.texture(rng, CROP)
         return augmentation.webcam(rng, crop)
-
-
-def mouth_opened(rng: Random, warp: warping.Warp) -> bool:
-    """Whether the warp parted the lips so far that what is between them must be painted."""
-    size = fl.outer_eye_distance(warp.before)
-    before = float(np.linalg.norm(warp.before[14, :2] - warp.before[13, :2])) / size
-    after = float(np.linalg.norm(warp.after[14, :2] - warp.after[13, :2])) / size
-    return after > 0.03 and (after > 1.6 * before + 0.02 or (after > 0.06 and rng.random() < 0.15))
 
 
 class CropStream(IterableDataset):

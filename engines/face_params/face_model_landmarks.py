@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.demo.head import EYE, SKIN, Head, build_head, unit_normals
+from engines.demo.head import EYE, SKIN, Head, build_head
 from engines.demo.mesh import Array
 from engines.demo.render import Renderer
 from xpcam import face_landmarks as fl
+from xpcam.frame import Floats
 from xpcam.mesh_warp import MeshRasteriser
 
 SIZE = (512, 512)
@@ -67,7 +68,7 @@ class Surface:
         self._low, self._span = self.rest.min(0), float(np.ptp(self.rest))
 
     def look(
-        self, landmarks: Array, pixels: Array, depth: Array, normals: Array
+        self, landmarks: Array, pixels: Floats, depth: Floats, normals: Array
     ) -> tuple[Array, NDArray[np.bool_]]:
         """Points at rest (478, 3), and whether they count, under (478, 2) pixels of a drawing."""
         values = ((self.rest - self._low) / self._span).astype(np.float32)
@@ -129,7 +130,7 @@ def sightings(people: Array, mean: Array, task: Path, pictures: Path | None = No
         points, normals = renderer.head.pose(mood, rotation, np.zeros(3))
         drawn, depth = renderer.project(points)
         pixels = drawn * (SIZE[0] / renderer.drawn[0])
-        places, hit = surface.look(landmarks, pixels.astype(np.float32), depth, normals)
+        places, hit = surface.look(landmarks, pixels.astype(np.float32), depth.astype(np.float32), normals)
         found.append(Sighting(places, hit, yaw, "jawOpen" in mood and mood["jawOpen"] > 0.15))
         if pictures is not None:
             for x, y in landmarks[:, :2]:
@@ -138,13 +139,9 @@ def sightings(people: Array, mean: Array, task: Path, pictures: Path | None = No
     return found
 
 
-def agreed(seen: list[Sighting], neutral: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Median place (478, 3) over the sightings that count for each landmark, NaN where none does; and how many do.
-
-    Args:
-        seen: the sightings.
-        neutral: (478, 3) the mean landmarks, which say on which side each lies.
-    """
+def agreed(seen: list[Sighting]) -> tuple[Array, NDArray[np.int64]]:
+    """Median place (478, 3) over the sightings that count for each landmark, NaN where none does; and how many do."""
+    neutral = fl.face_mesh().neutral
     places, count = np.full((fl.LANDMARKS, 3), np.nan), np.zeros(fl.LANDMARKS, np.int64)
     lips = set(fl.INNER_LIPS)
     for index in range(fl.LANDMARKS):

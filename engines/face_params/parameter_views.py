@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from engines.face_params import augmentation, face_free, mouth_painting, warping
+from engines.face_params import augmentation, face_free, warping
 from engines.face_params.arrays import Floats, Pixels
-from engines.face_params.data import Portraits, mouth_opened, random_crop
+from engines.face_params.data import Portraits, random_crop
 from engines.face_params.network import LandmarkNet
+from engines.face_params.opened_mouths import OpenedMouths
 from engines.face_params.parameter_losses import DRAWN, Batch
 from engines.face_params.parametric_face import Parameters
 from engines.face_params.shards import Shards
@@ -51,7 +52,7 @@ class CropMaker:
 
     def __init__(self, data: Portraits, rng: Random) -> None:
         self._data, self._rng = data, rng
-        self._warper = warping.Warper()
+        self._warper, self._mouths = warping.Warper(), OpenedMouths(data.mouth)
         self._mirror = fl.face_mesh().mirror
         names = fl.face_mesh().blendshape_names
         self._partner = [names.index(mirrored_name(name)) for name in names]
@@ -70,10 +71,8 @@ class CropMaker:
             warp = warping.random_warp(rng, landmarks, scores, data.scores)
             matrix = random_crop(rng, warp.after, mirror)
             crop = self._warper.render(picture, warp, matrix, cv2.BORDER_REPLICATE)
+            self._mouths.fill(rng, crop, warp, scores, matrix)
             landmarks, scores = transform(warp.after, matrix), warp.scores
-            if mouth_opened(rng, warp):
-                light = float(np.clip(crop[64:192:4, 64:192:4].mean() / 160, 0.1, 1.0))
-                mouth_painting.mouth_inside(rng, crop, landmarks[list(fl.INNER_LIPS), :2], light)
         else:
             matrix = random_crop(rng, landmarks, mirror)
             crop = np.asarray(cv2.warpAffine(picture, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE))

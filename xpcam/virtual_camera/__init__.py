@@ -1,44 +1,20 @@
 """Where pictures leave the program: virtual cameras, files, or nowhere."""
 
+import logging
 import sys
 from pathlib import Path
-from typing import Protocol
 
 from xpcam.devices import OUR_LABEL, list_devices
 from xpcam.errors import OutputError
 from xpcam.frame import Pixels
+from xpcam.virtual_camera.camera import VirtualCamera
 from xpcam.virtual_camera.file import SUFFIXES, VideoFile
 from xpcam.virtual_camera.i420 import Buffer, I420Converter
+from xpcam.virtual_camera.several import SeveralCameras
 
 __all__ = ["Buffer", "NoCamera", "VirtualCamera", "open_output"]
 
-
-class VirtualCamera(Protocol):
-    """One open output; one thread at a time uses it.
-
-    A virtual camera is listed by other programs once its first frame is written: write one at once.
-
-    Attributes:
-        description: one line for people: "Xpression Cam (/dev/video10), 1280x720 I420 at 30 fps".
-        watched: whether somebody may be looking already, so that it shows the idling target at once; a
-            recording waits for the first frame of the camera.
-    """
-
-    description: str
-    watched: bool
-
-    def convert(self, pixels: Pixels) -> Buffer:
-        """(height, width, 3) BGR to the format of the output, in a buffer that the next call uses again."""
-
-    def write(self, buffer: Buffer, at: float | None = None) -> None:
-        """Hand over what `convert` returned. Raises OutputError; then close, and open again later.
-
-        `at` is when it is shown, in seconds from the beginning; a file follows it (None: the next frame
-        of the file), a camera shows every frame at once.
-        """
-
-    def close(self) -> None:
-        """Give everything back; a second call does nothing. Raises OutputError (a file's end)."""
+log = logging.getLogger(__name__)
 
 
 class NoCamera:
@@ -57,6 +33,9 @@ class NoCamera:
     def write(self, buffer: Buffer, at: float | None = None) -> None:
         pass
 
+    def readers(self) -> int | None:
+        return 1  # pictures are made as if somebody looked
+
     def close(self) -> None:
         pass
 
@@ -67,8 +46,9 @@ def open_output(
     """Open the output that `spec` names; raises OutputError.
 
     Args:
-        spec: "auto", "none", "v4l2", "/dev/videoN", "v4l2:/dev/videoN", "pipewire",
-            "pyvirtualcam[:backend]", or a path that ends in .mp4, .mkv or .mov.
+        spec: "auto" (on Linux v4l2 and pipewire, whichever are there), "none", "v4l2", "/dev/videoN",
+            "v4l2:/dev/videoN", "pipewire", "pyvirtualcam[:backend]", or a path that ends in .mp4, .mkv
+            or .mov.
         size: (width, height) of every picture, pixels, both even.
         fps: frames a second.
         audio_from: a video whose sound goes into a file output (an offline rendering); cameras have none.
@@ -77,7 +57,9 @@ def open_output(
     if spec == "none":
         return NoCamera(size=size, fps=fps)
     if spec == "auto":
-        kind = "v4l2" if sys.platform == "linux" else "pyvirtualcam"
+        if sys.platform == "linux":
+            return _open_all_of_linux(size, fps)
+        kind = "pyvirtualcam"
     if spec.startswith("/dev/video"):
         kind, rest = "v4l2", spec
     if kind == "v4l2":
@@ -94,6 +76,25 @@ def open_output(
         f"{spec!r} is no output: use auto, none, v4l2, /dev/videoN, pipewire, pyvirtualcam or a file that "
         f"ends in {', '.join(SUFFIXES)}"
     )
+
+
+def _open_all_of_linux(size: tuple[int, int], fps: float) -> VirtualCamera:
+    """v4l2loopback, which every application reads, and PipeWire, which needs no kernel module."""
+    opened: list[VirtualCamera] = []
+    refusals: list[str] = []
+    try:
+        opened.append(_open_v4l2("", size, fps))
+    except OutputError as error:
+        refusals.append(str(error))
+    try:
+        opened.append(_open_pipewire(size, fps))
+    except OutputError as error:
+        refusals.append(str(error))
+    if not opened:
+        raise OutputError("; ".join(dict.fromkeys(refusals)))
+    for refusal in refusals:
+        log.warning("only %s: %s", opened[0].description, refusal)
+    return opened[0] if len(opened) == 1 else SeveralCameras(opened)
 
 
 def _open_v4l2(path: str, size: tuple[int, int], fps: float) -> VirtualCamera:

@@ -108,6 +108,9 @@ class VideoFile:
             self._last = max(self._last + 1, 0, round(at / self._tick))
         self._pending.append(self._encoder.submit(self._encode, frame, self._last))
 
+    def readers(self) -> int:
+        return 1  # a recording misses nothing
+
     def close(self) -> None:
         """Finish the file and give it its name, an older one is replaced now; without a frame there is none.
 

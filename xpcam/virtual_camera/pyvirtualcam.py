@@ -66,6 +66,9 @@ class PyVirtualCamera:
         except RuntimeError as error:
             raise OutputError(f"{self.description} takes no more frames ({error}): start again") from error
 
+    def readers(self) -> None:
+        return None  # it does not tell
+
     def close(self) -> None:
         """Give the camera back; a second call does nothing."""
         if self._open:

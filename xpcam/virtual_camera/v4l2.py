@@ -61,6 +61,7 @@ class V4l2Camera:
         self._kernel = kernel or Linux()
         self._converter = I420Converter(size)
         self.path = path.resolve()
+        self._tells_readers = True
         device = _usable(self._kernel, path)
         self._descriptor: int | None = _open_writable(self._kernel, device)
         try:
@@ -90,6 +91,21 @@ class V4l2Camera:
                 f"{self.path} took {written} of a frame's {buffer.nbytes} bytes: "
                 "another program changed its format; close that program and start again"
             )
+
+    def readers(self) -> int | None:
+        """1 while a program reads, 0 while none does; None where the driver (before 0.13) does not tell.
+
+        0.13 counts programs that stream, as nearly all do, and misses those that call read().
+        """
+        if self._descriptor is None:
+            return 0
+        if self._tells_readers:
+            try:
+                return self._kernel.readers(self._descriptor)
+            except OSError as error:
+                log.debug("%s does not tell its readers (%s)", self.path, _reason(error))
+                self._tells_readers = False
+        return None
 
     def close(self) -> None:
         """Give the device back; a second call does nothing."""

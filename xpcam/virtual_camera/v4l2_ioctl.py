@@ -6,6 +6,7 @@ Structures and numbers: Linux userspace API, `linux/videodev2.h`.
 import errno
 import fcntl
 import os
+import select
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,8 +25,14 @@ _COLORSPACE_SRGB, _ENCODING_601, _RANGE_LIMITED, _TRANSFER_SRGB = 8, 1, 2, 2
 _PRIVATE_MAGIC = 0xFEEDCAFE  # makes the kernel look at the colour fields behind it
 
 
+_SUBSCRIPTION = struct.Struct("=3I20x")  # struct v4l2_event_subscription
+_EVENT = struct.Struct("@I4xI60xIIllI32x0q")  # struct v4l2_event: its union is aligned to 8 bytes
+_CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1  # V4L2_EVENT_PRI_CLIENT_USAGE, from v4l2loopback 0.13
+_SEND_INITIAL = 1
+
+
 def _request(direction: int, number: int, size: int) -> int:
-    """_IOW (direction 1) or _IOWR (3) of the letter V, as in `asm-generic/ioctl.h`."""
+    """_IOW (direction 1), _IOR (2) or _IOWR (3) of the letter V, as in `asm-generic/ioctl.h`."""
     return direction << 30 | size << 16 | ord("V") << 8 | number
 
 
@@ -33,6 +40,9 @@ G_FMT = _request(3, 4, _FORMAT.size)
 S_FMT = _request(3, 5, _FORMAT.size)
 STREAMON = _request(1, 18, 4)
 S_PARM = _request(3, 22, _PARAMETERS.size)
+DQEVENT = _request(2, 89, _EVENT.size)
+SUBSCRIBE_EVENT = _request(1, 90, _SUBSCRIPTION.size)
+UNSUBSCRIBE_EVENT = _request(1, 91, _SUBSCRIPTION.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,17 @@ def pack_rate(fps: float) -> bytearray:
     return bytearray(_PARAMETERS.pack(BUFFER_TYPE_OUTPUT, 0, 0, rate.denominator, rate.numerator, 0, 0))
 
 
+def pack_subscription() -> bytearray:
+    """struct v4l2_event_subscription: tell who reads, and how it stands now."""
+    return bytearray(_SUBSCRIPTION.pack(_CLIENT_USAGE, 0, _SEND_INITIAL))
+
+
+def unpack_usage(buffer: bytes | bytearray) -> tuple[int, int]:
+    """(readers, further events that wait) of a struct v4l2_event; readers are 0 or 1."""
+    _, count, pending, *_ = _EVENT.unpack(buffer)
+    return count, pending
+
+
 class Kernel(Protocol):
     """The calls of the writer, each raising OSError as the kernel refuses; tests put a fake here."""
 
@@ -94,6 +115,7 @@ class Kernel(Protocol):
     def open(self, path: Path) -> int: ...
     def ioctl(self, descriptor: int, request: int, buffer: bytearray) -> None: ...
     def write(self, descriptor: int, frame: memoryview) -> int: ...
+    def readers(self, descriptor: int) -> int: ...
     def close(self, descriptor: int) -> None: ...
 
 
@@ -127,6 +149,25 @@ class Linux:
 
     def write(self, descriptor: int, frame: memoryview) -> int:
         return os.write(descriptor, frame)
+
+    def readers(self, descriptor: int) -> int:
+        """Whether somebody reads a v4l2loopback device (0 or 1).
+
+        The driver tells changes only, and not all of them; a new subscription begins with how it stands.
+        """
+        self.ioctl(descriptor, UNSUBSCRIBE_EVENT, pack_subscription())
+        self.ioctl(descriptor, SUBSCRIBE_EVENT, pack_subscription())
+        count, pending = 0, 1
+        while pending and self._event_waits(descriptor):
+            event = bytearray(_EVENT.size)
+            self.ioctl(descriptor, DQEVENT, event)
+            count, pending = unpack_usage(event)
+        return count
+
+    def _event_waits(self, descriptor: int) -> bool:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLPRI)
+        return any(events & select.POLLPRI for _, events in poll.poll(0))
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)

@@ -1,0 +1,28 @@
+"""How `face_model.npz` holds its large fields: as integers, which `xpcam.face_model.unpacked` widens again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.demo.mesh import Array
+
+OUTPUT = Path(__file__).with_name("face_model.npz")
+SILENCE = 5e-4  # outer-eye distances: what an expression moves less is not stored
+
+
+def quantised(field: Array, kind: type) -> tuple[NDArray[Any], Array]:
+    """(K, V, 3) as integers, and the unit (K,) of each component."""
+    limit = np.iinfo(kind).max
+    unit = np.abs(field).max(axis=(1, 2)) / limit
+    return np.rint(field / np.maximum(unit, 1e-12)[:, None, None]).astype(kind), unit.astype(np.float32)
+
+
+def sparse(expression: Array) -> dict[str, NDArray[Any]]:
+    """The 52 shapes as rows (shape * V + vertex) that move at all, as integers."""
+    moved = np.linalg.norm(expression, axis=2) > SILENCE
+    at = np.flatnonzero(moved.ravel())
+    unit = np.abs(expression).max() / np.iinfo(np.int16).max
+    rows = np.rint(expression.reshape(-1, 3)[at] / unit).astype(np.int16)
+    return {"expression_at": at.astype(np.int32), "expression": rows, "expression_scale": np.float32(unit)}
