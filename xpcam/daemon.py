@@ -80,7 +80,13 @@ def open_pipeline(
     prepared = load_target(settings.require_target(), settings.size, tracker, reader, progress)
     gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
     pipeline = Pipeline(
-        prepared, tracker, gains, mirror=settings.mirror, relight=settings.relight, meter=meter
+        prepared,
+        tracker,
+        gains,
+        mirror=settings.mirror,
+        relight=settings.relight,
+        by_parameters=settings.transfer == "parameters",
+        meter=meter,
     )
     stack.callback(pipeline.close)
     return pipeline

@@ -140,6 +140,7 @@ class Pipeline:
         gains: how much of each region is carried over.
         mirror: exchange left and right.
         relight: shade the target's face anew when its head turns.
+        by_parameters: carry over blend shapes and most of the rest (see `transfer`), not points as they are.
         meter: times the stages; one of its own by default.
     """
 
@@ -151,11 +152,13 @@ class Pipeline:
         *,
         mirror: bool = False,
         relight: bool = True,
+        by_parameters: bool = False,
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
         self._tracker = tracker
         self._mirror = mirror
+        self._by_parameters = by_parameters
         self._neutral = NeutralFinder()
         self._presence = Presence()
         self._stage = Stage(target, gains, relight=relight)
@@ -234,7 +237,7 @@ class Pipeline:
             self._relearn = False
         self._seen_at = at
         neutral = self._neutral.update(person, at)
-        return None if neutral is None else observe(person, neutral)
+        return None if neutral is None else observe(person, neutral, self._by_parameters)
 
     def _track(self, frame: Frame) -> FaceParams | None:
         self.meter.add("decode", frame.decode_seconds)

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
     relight: bool = option(True, "shade the target's face anew when its head turns")
+    transfer: Literal["landmarks", "parameters"] = option(
+        "landmarks", "what is carried over: tracked points as they are, or blend shapes and most of the rest"
+    )
     smoothing: bool = option(True, "steady the tracked face")
 
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = option("auto", "where the engines run")
