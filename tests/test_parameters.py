@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch", reason="needs PyTorch (extra train)")
 
 from engines.face_params.parameter_losses import Batch, ParameterLoss, Weights, robust  # noqa: E402
 from engines.face_params.parameter_net import ParameterNet  # noqa: E402
-from engines.face_params.parametric_face import ParametricFace, Placing, place, shading  # noqa: E402
 from engines.face_params.parameter_views import named, random_light, split  # noqa: E402
+from engines.face_params.parametric_face import ParametricFace, Placing, place, shading  # noqa: E402
 from xpcam import face_landmarks as fl  # noqa: E402
 from xpcam import face_model as fm  # noqa: E402
 
@@ -79,9 +79,9 @@ def test_upright_landmarks_do_not_know_where_they_were() -> None:
 
 
 def test_the_truth_costs_nothing_but_its_prior() -> None:
-    row = drawn(4)
+    row, one = drawn(4), turned(0.1)
     truth = split(row)
-    where = Placing(*(part.expand(4, *part.shape[1:]) for part in (turned(0.1).rotation, turned(0.1).scale, turned(0.1).shift)))
+    where = Placing(one.rotation.expand(4, 3, 3), one.scale.expand(4), one.shift.expand(4, 3))
     picture, _, _ = FACE.draw(truth, where, 64, 4.0)
     batch = Batch(
         near=torch.zeros(4, 112, 8, 8),

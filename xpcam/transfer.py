@@ -1,6 +1,6 @@
 """What of a face's movement is expression: its blend shapes, and part of what they leave over.
 
-Points carried over one by one bring the tracker's noise along, and how landmarks slide on a turning head. Blend
+Points carried over one by one bring the noise of the tracker along, and how they slide on a turning head. Blend
 shapes know neither; but they know only 52 movements, so some of the rest is kept.
 """
 
