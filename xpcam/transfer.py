@@ -1,7 +1,7 @@
 """What of a face's movement is expression: its blend shapes, and part of what they leave over.
 
-Points carried over one by one bring the noise of the tracker along, and how they slide on a turning head. Blend
-shapes know neither; but they know only 52 movements, so some of the rest is kept.
+Points carried over one by one bring the noise of the tracker along, and how they slide on a turning head.
+Blend shapes know neither; but they know only 52 movements, so some of the rest is kept.
 """
 
 from functools import cache
