@@ -17,7 +17,7 @@ from xpcam.pipeline import STAGES, RunReport
 from xpcam.settings import Settings
 
 REPORT = RunReport(300, 301, 2, 10.0, 30.0, 12.0, 20.0, dict.fromkeys(STAGES, 1.0), 200.0)
-COMMANDS = ("start", "render", "track", "devices", "bench", "version")
+COMMANDS = ("start", "render", "track", "inspect", "devices", "bench", "version")
 
 Run = Callable[..., int]
 

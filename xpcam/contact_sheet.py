@@ -5,6 +5,8 @@ the others by their name, `daemon.py` by what was opened.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -97,3 +99,12 @@ def arrange(pictures: list[Pixels]) -> Pixels:
         left = GAP + index % COLUMNS * cell_width
         sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return sheet
+
+
+@contextmanager
+def contact_sheet_at(path: Path | None) -> Iterator[ContactSheet | None]:
+    """A contact sheet, saved at the end of a run that ended well; None where there is no path."""
+    sheet = ContactSheet() if path is not None else None
+    yield sheet
+    if sheet is not None and path is not None:
+        sheet.save(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xpcam.camera import Camera, VideoFile, open_camera, read_video
 from xpcam.camera_spec import table_of
-from xpcam.contact_sheet import ContactSheet
+from xpcam.contact_sheet import ContactSheet, contact_sheet_at
 from xpcam.crops import CROP
 from xpcam.detection import SIDE, STRIDE
 from xpcam.face_landmarks import LANDMARKS
@@ -122,7 +122,7 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
             return meter.report()
         stack.enter_context(closing(camera))
         settings.require_shareable(camera.description, camera.shareable)
-        sheet = stack.enter_context(contact_sheet_of(settings))
+        sheet = stack.enter_context(contact_sheet_at(settings.contact_sheet))
         _follow(settings, camera, output, pipeline, sheet, stop)
         report = meter.report(camera.dropped)
     return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
@@ -227,7 +227,7 @@ def render_video(settings: Settings, driver: Path, output: Path, progress: Progr
         writer = stack.enter_context(
             closing(open_output(str(output), size=settings.size, fps=video.fps, audio_from=driver))
         )
-        sheet = stack.enter_context(contact_sheet_of(settings))
+        sheet = stack.enter_context(contact_sheet_at(settings.contact_sheet))
         meter.begin()
         first: float | None = None
         for frame in video:
@@ -307,12 +307,3 @@ def _learn_neutral(pipeline: Pipeline, video: VideoFile) -> None:
         if frame.captured_at > (first + LOOK_AHEAD if found is None else found + FIRST_SECONDS):
             break
     pipeline.rewind()
-
-
-@contextmanager
-def contact_sheet_of(settings: Settings) -> Iterator[ContactSheet | None]:
-    """A contact sheet, saved at the end of a run that ended well; None where none was asked for."""
-    sheet = ContactSheet() if settings.contact_sheet is not None else None
-    yield sheet
-    if sheet is not None and settings.contact_sheet is not None:
-        sheet.save(settings.contact_sheet)

@@ -5,7 +5,7 @@ import numpy as np
 from xpcam.face_landmarks import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from xpcam.frame import Floats
 
-BALL = 0.135  # radius of an eyeball in outer-eye distances: 12 of 89 mm
+BALL = 0.115  # radius of an eyeball in outer-eye distances (0.135), as far as irises are seen to move
 BELIEVED = (
     0.35,
     0.65,

@@ -26,6 +26,7 @@ NOISE: Final = (
 )
 THINNED: Final = 3  # every third vertex is plenty for nine coefficients
 REWEIGHTED: Final = 4
+FEWEST: Final = 200  # vertices of skin that must be seen for colours to be told from light
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,24 @@ def unlit(picture: Seen, albedo: Floats) -> tuple[Floats, Floats]:
     return light, np.asarray(np.clip(picture.colours / lit, 0, 1), np.float32)
 
 
+def _everywhere() -> Floats:
+    """(9, 3) white light of strength 1 from all around."""
+    light = np.zeros((9, 3), np.float32)
+    light[0] = 1.0
+    return light
+
+
 def appearance_of(picture: Pixels, found: FaceFit) -> Appearance:
-    """Texture and light of a fitted face: light by the mean albedo, texture by ridge, light once more."""
+    """Texture and light of a fitted face: light by the mean albedo, texture by ridge, light once more.
+
+    A face of which hardly anything is seen gets the mean albedo under white light.
+    """
     model = face_model()
     seen = look(picture, found.vertices(model), found.pose.scale, model)
-    _, bare = unlit(seen, model.albedo_mean)
     rows = np.flatnonzero(seen.seen & skin_vertices())
+    if len(rows) < FEWEST:
+        return Appearance(found.identity, np.zeros(len(model.albedo), np.float32), _everywhere())
+    _, bare = unlit(seen, model.albedo_mean)
     basis = model.albedo[:, rows].reshape(len(model.albedo), -1).astype(np.float64)
     wanted = (bare - model.albedo_mean)[rows].ravel()
     unit = float(basis.std())

@@ -16,8 +16,8 @@ Doubles = NDArray[np.float64]
 NOISE: Final = 0.01  # standard deviation of a landmark's x or y, in outer-eye distances
 DEPTH_WEIGHT: Final = 0.15  # of a landmark's z, which is guessed, beside x and y
 OUTLINE_WEIGHT: Final = 0.2  # of landmarks on the outline, which slide along it as the head turns
-EXPRESSION: Final = 0.07  # standard deviation of a blend shape's weight in the prior; an identity's is 1
-ROUNDS: Final = 5
+EXPRESSION: Final = 0.1  # standard deviation of a blend shape's weight in the prior; an identity's is 1
+ROUNDS: Final = 8
 BOUNDING: Final = 4  # how often weights that left 0..1 are put back and the others solved again
 
 

@@ -16,7 +16,7 @@ from xpcam.face_landmarks import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from xpcam.frame import Floats, Pixels
 from xpcam.mesh_warp import sample
 
-BALL = 0.4  # radius of an eyeball in widths of the eye: 12 of 30 mm
+BALL = 0.43  # radius of an eyeball in widths of the eye: 12 of 28 mm
 RADII = np.linspace(0.14, 0.3, 12)  # of an iris, in widths of the eye
 USUAL = 0.22
 GRID = np.stack(np.meshgrid(*2 * [np.linspace(-0.13, 0.13, 11)]), axis=-1).reshape(-1, 2).astype(np.float32)

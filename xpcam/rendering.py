@@ -5,6 +5,8 @@ pixel comes from is drawn at half resolution and enlarged, for it changes smooth
 where it does not, it is drawn again at full resolution.
 """
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -26,7 +28,7 @@ from xpcam.face_landmarks import (
 )
 from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
-from xpcam.mouth import Mouth
+from xpcam.mouth import Interior, Lips, Mouth
 from xpcam.openings import Opening, Region, even_region
 from xpcam.relighting import Relighter
 from xpcam.target import OPENINGS, RING_PLACES, Target
@@ -51,11 +53,14 @@ class Renderer:
     Args:
         target: the target.
         relight: shade its face anew when its head turns.
+        interior: what shows between its lips where its picture does not (`Mouth`).
         eyes: those of the clip that the target is a frame of. What is seen between its lips is then never
             the frame's own either: it changes from frame to frame.
     """
 
-    def __init__(self, target: Target, *, relight: bool = True, eyes: Eyes | None = None) -> None:
+    def __init__(
+        self, target: Target, *, relight: bool = True, interior: Interior = "on", eyes: Eyes | None = None
+    ) -> None:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
@@ -82,8 +87,7 @@ class Renderer:
         lids = self._face[list(RIGHT_EYE + LEFT_EYE), 1]
         self._middle = np.repeat(lids.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
         self._height = np.abs(lids - self._middle)
-        lips = target.params.landmarks[list(INNER_LIPS), :2]
-        self._mouth = Mouth(target.picture, lips, face_landmarks.gap(self._face, LIPS_APART), eyes is None)
+        self._mouth = Mouth(target.picture, target.params, self._face, own=eyes is None, interior=interior)
         self._eyes = eyes or own_eyes(target.picture, target.params.landmarks)
         self._relighter = Relighter(target, self._region.size) if relight else None
 
@@ -107,15 +111,17 @@ class Renderer:
         self._turn_eyes(moving, params, eyes)
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
-            self._mouth.fill(moving[mouth.slices], lips, self._map[mouth.slices], shown)
+            corner = self._region.corner + mouth.corner
+            seen = Lips(params, face, corner, lips, self._map[mouth.slices])
+            self._mouth.fill(moving[mouth.slices], seen, shown)
         if self._relighter is not None:
             self._relighter.shade(moving, points, depth, params.pose)
         return output
 
     def _coarse_rasteriser(self) -> MeshRasteriser:
+        rows, columns = (slice(side.start // 2, side.stop // 2) for side in self._region.slices)
+        still = _still_sources(self._target.picture.shape[1::-1])[rows, columns]
         size = (self._region.size[0] // 2, self._region.size[1] // 2)
-        still = np.zeros((size[1], size[0], 3), np.float32)
-        still[..., :2] = (coordinates(size) * 2 + 0.5 + self._region.corner + MARGIN) / self._scale
         return MeshRasteriser(self._target.mesh.triangles, size, still)
 
     def _refine(self, points: Floats, depth: Floats) -> list[tuple[Region, Floats]]:
@@ -199,6 +205,16 @@ class Renderer:
             view = moving[region.slices]
             self._eyes.shut.lay(view, drawn[..., 2], self._eyes.source(eye, where), amount)
             self._eyes.shut.draw_lashes(eye, view, edge, amount, share, params.pose.scale)
+
+
+@cache
+def _still_sources(size: tuple[int, int]) -> Floats:
+    """(height / 2, width / 2, 3) what is drawn, at half resolution, of a picture in which nothing moves."""
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    still = np.zeros((half[1], half[0], 3), np.float32)
+    scale = np.array(size, np.float32) + np.float32(2 * MARGIN)
+    still[..., :2] = (coordinates(half) * 2 + 0.5 + MARGIN) / scale
+    return still
 
 
 def smoothstep(share: float) -> float:

@@ -44,7 +44,7 @@ WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smi
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
-LOOK_LIMIT = float(np.radians(40.0))
+LOOK_LIMIT = float(np.radians(60.0))
 SHIFT_LIMIT = 0.22
 SCALE_LIMIT = 0.08
 

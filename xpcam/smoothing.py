@@ -19,7 +19,7 @@ LONGEST_GAP = 0.5  # seconds without a face after which the past no longer count
 # (cut-off at rest in hertz, hertz per unit of speed); a unit is an outer-eye distance, or a radian.
 SKIN, BROWS = (1.5, 10.0), (0.8, 6.0)
 CORNERS = (1.0, 6.0)
-LIPS, LIDS = (2.5, 12.0), (2.0, 18.0)
+LIPS, LIDS, IRISES = (2.5, 12.0), (2.0, 18.0), (0.8, 10.0)
 EXPRESSION = (1.5, 6.0)  # a unit is a whole blend shape
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 
@@ -69,13 +69,8 @@ def _landmark_settings() -> list[tuple[float, float]]:
     groups = (
         (face_landmarks.RIGHT_BROW + face_landmarks.LEFT_BROW, BROWS),
         (face_landmarks.INNER_LIPS + face_landmarks.OUTER_LIPS, LIPS),
-        (
-            face_landmarks.RIGHT_EYE
-            + face_landmarks.LEFT_EYE
-            + face_landmarks.RIGHT_IRIS
-            + face_landmarks.LEFT_IRIS,
-            LIDS,
-        ),
+        (face_landmarks.RIGHT_EYE + face_landmarks.LEFT_EYE, LIDS),
+        (face_landmarks.RIGHT_IRIS + face_landmarks.LEFT_IRIS, IRISES),
         ((33, 133, 362, 263), CORNERS),
     )
     for points, setting in groups:

@@ -54,7 +54,7 @@ def load(place: Path) -> TargetClip | None:
     if not place.is_file():
         return None
     try:
-        with np.load(place, allow_pickle=False) as data:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as data:
             clip = _clip(data)
     except DAMAGE as error:
         log.warning("the prepared clip %s cannot be used (%s); it is made anew", place, error)

@@ -39,7 +39,7 @@ FACES_WANTED: Final = 0.5  # share of the frames that must show the face
 LOOKED_AROUND: Final = 6  # frames in which several faces are looked for
 STEADY = (0.8, 1.6)  # how far landmarks, and the pose, are smoothed over time, frames (sigma)
 BRIDGED = 6  # frames without a face between two with one that are filled in
-EASED = 4.0  # frames (sigma) over which a target stops following where the clip shows no face
+EASED = 8  # frames over which a target stops following before the clip shows no face
 
 
 class Tracker(Protocol):
@@ -253,11 +253,12 @@ def _trust(seen: NDArray[np.bool_]) -> Floats:
     kernel = np.ones((1, BRIDGED + 1), np.uint8)
     row = np.pad(seen.astype(np.uint8)[None], ((0, 0), (BRIDGED, BRIDGED)), mode="edge")
     bridged = cv2.morphologyEx(row, cv2.MORPH_CLOSE, kernel)[0, BRIDGED:-BRIDGED]
-    if bridged.all():
+    lost = np.flatnonzero(bridged == 0)
+    if len(lost) == 0:
         return np.ones(len(seen), np.float32)
-    lost = cv2.dilate(1 - bridged[None], np.ones((1, 2 * round(2 * EASED) + 1), np.uint8)).astype(np.float32)
-    eased = cv2.GaussianBlur(lost, (0, 1), EASED, sigmaY=0.1, borderType=cv2.BORDER_REPLICATE)[0]
-    return np.where(bridged > 0, 1.0 - eased, 0.0).astype(np.float32)
+    away = np.abs(np.arange(len(seen))[:, None] - lost).min(axis=1)
+    ramp = np.minimum(away / EASED, 1.0)
+    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
 
 
 def _fade(pictures: list[bytes], landmarks: Floats, poses: Floats, loop: Loop) -> None:

@@ -10,6 +10,7 @@ from xpcam.detection import Detection, FaceDetector, Runs
 from xpcam.eyes import gaze_of
 from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
 from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels
+from xpcam.iris_reading import with_irises
 from xpcam.smoothing import FaceSmoother
 
 SURE = 0.85  # confidence that a new face needs
@@ -97,7 +98,8 @@ class FaceTracker:
         self._misses = 0
         self._raw = reading
         self._square.learn(reading.landmarks)
-        self._shown = self._params(reading, frame.captured_at)
+        seen = replace(reading, landmarks=with_irises(frame.pixels, reading.landmarks))
+        self._shown = self._params(seen, frame.captured_at)
         return self._shown
 
     def locate(self, pixels: Pixels) -> list[FaceParams]:

@@ -86,7 +86,8 @@ class MouthRenderer:
         seen = moved @ place.matrix[:, :3].T + place.matrix[:, 3]
         corner = (middle - self.window // 2).astype(np.float32)
         points = np.asarray((seen[:, :2] - corner) * FINER + (FINER - 1) / 2, np.float32)
-        drawn = self._raster.draw(points, self._colours(look) / 255, seen[:, 2])
+        colours = np.asarray(self._colours(look) / 255, np.float32)
+        drawn = self._raster.draw(points, colours, seen[:, 2])
         drawn[drawn[..., 2] == 0] = look.throat / 255
         return np.asarray(cv2.resize(drawn, (self.window,) * 2, interpolation=cv2.INTER_AREA)) * 255
 
@@ -180,7 +181,7 @@ def random_look(rng: Random, light: float, lip: Floats) -> Look:
     Args:
         lip: (3,) the colour of the lips, which gums and tongue resemble.
     """
-    level = 255 * np.clip(light * rng.uniform(0.7, 1.8), 0.1, 1.0)
+    level = 255 * np.clip(light * rng.uniform(0.55, 1.4), 0.1, 0.95)
     tooth = level * rng.uniform((0.76, 0.91, 0.97), (0.97, 0.98, 1.0))
     teeth = tooth * rng.uniform(0.93, 1.03, (TEETH, 1))
     if rng.random() < 0.1:  # one is missing, or dark

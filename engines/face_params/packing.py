@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.demo.mesh import Array
-
+Array = NDArray[np.float64]
 OUTPUT = Path(__file__).with_name("face_model.npz")
 SILENCE = 5e-4  # outer-eye distances: what an expression moves less is not stored
 

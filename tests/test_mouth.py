@@ -1,0 +1,148 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from faces import face, portrait, pose, posed
+
+from xpcam.face_landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
+from xpcam.frame import FaceParams, Floats, Pixels, Pose
+from xpcam.mouth import TONGUE_OUT, Interior, Lips, Mouth
+from xpcam.mouth_model import GUM, TONGUE, TOOTH, mouth_model
+from xpcam.mouth_proxy import CROP, crop_matrix
+from xpcam.mouth_style import LUMA, style_of
+
+SHUT, WIDE = face(), face({"jawOpen": 0.9})
+SMILE = face(
+    {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "mouthUpperUpLeft": 0.6, "mouthUpperUpRight": 0.6}
+)
+
+
+def filled(
+    shown: FaceParams,
+    target: FaceParams = SHUT,
+    picture: Pixels | None = None,
+    share: float = 1.0,
+    interior: Interior = "on",
+) -> tuple[Pixels, Pixels]:
+    """The target's picture with the interior for the lips of `shown`, and where those are."""
+    picture = portrait(target) if picture is None else picture
+    mouth = Mouth(picture, target, unpose(target.landmarks, target.pose), interior=interior)
+    lips = shown.landmarks[list(INNER_LIPS), :2].round().astype(np.int32)
+    inside = cv2.fillPoly(np.zeros(picture.shape[:2], np.uint8), [lips], 1)
+    where = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in inside.shape[::-1])), axis=-1)
+    part = np.where(inside > 0, np.float32(0.5), np.float32(1.0))
+    output = picture.copy()
+    frontal = unpose(shown.landmarks, shown.pose, depth=0.0)
+    mouth.fill(output, Lips(shown, frontal, np.zeros(2, np.float32), part, where), share)
+    return output, inside
+
+
+def within(picture: Pixels, mask: Pixels) -> Floats:
+    return np.asarray(picture[cv2.erode(mask, np.ones((5, 5))) > 0], np.float32)
+
+
+def grey(picture: Pixels) -> Pixels:
+    return np.repeat(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
+
+
+def test_the_mean_mouth_is_a_mouth() -> None:
+    model = mouth_model()
+    assert set(np.unique(model.kind)) == {TOOTH, GUM, TONGUE}
+    assert model.triangles.max() == len(model.vertices) - 1
+    assert np.allclose(np.linalg.norm(model.normals, axis=1), 1, atol=1e-4)
+    teeth = model.vertices[model.kind == TOOTH]
+    assert np.allclose(teeth[:, 0].min(), -teeth[:, 0].max())  # symmetric
+    assert abs(model.vertices[(model.kind == TOOTH) & ~model.jaw, 1].max()) < 0.01
+    assert model.jaw[model.kind == TONGUE].all()
+
+
+def test_a_wide_mouth_shows_bright_teeth_and_a_dark_throat() -> None:
+    output, mask = filled(WIDE)
+    bright = within(output, mask) @ LUMA
+    assert np.percentile(bright, 97) > 100
+    assert np.percentile(bright, 5) < 50
+    dark, _ = filled(WIDE, interior="dark")
+    assert np.percentile(within(dark, mask) @ LUMA, 97) < 60
+
+
+def test_a_smile_shows_mostly_teeth() -> None:
+    output, mask = filled(SMILE)
+    assert np.median(within(output, mask) @ LUMA) > 75
+
+
+def test_nothing_changes_away_from_the_lips() -> None:
+    output, mask = filled(WIDE)
+    changed = np.abs(output.astype(int) - portrait(SHUT)).max(axis=2) > 0
+    assert changed.any()
+    assert not changed[cv2.dilate(mask, np.ones((11, 11))) == 0].any()
+
+
+def test_the_interior_fades_in() -> None:
+    half, mask = filled(WIDE, share=0.5)
+    full, _ = filled(WIDE)
+    mean = (portrait(SHUT).astype(float) + full) / 2
+    assert np.abs(within(half, mask) - mean[cv2.erode(mask, np.ones((5, 5))) > 0]).max() <= 2
+
+
+def test_a_grey_picture_gets_grey_teeth_and_a_warm_one_warmer() -> None:
+    output, mask = filled(WIDE, picture=grey(portrait(SHUT)))
+    assert np.ptp(within(output, mask), axis=1).max() <= 3
+    picture = portrait(SHUT)
+    lips = SHUT.landmarks[list(OUTER_LIPS), :2].round().astype(np.int32)
+    coloured, _ = filled(WIDE, picture=cv2.fillPoly(picture, [lips], (70, 70, 160)))
+    assert np.ptp(within(coloured, mask), axis=1).mean() > 5
+
+
+def test_the_light_of_the_picture_is_the_light_of_the_teeth() -> None:
+    bright = style_of(portrait(SHUT), SHUT, own_teeth=False)
+    dim = style_of(portrait(SHUT) // 2, SHUT, own_teeth=False)
+    assert dim.tooth @ LUMA < 0.75 * (bright.tooth @ LUMA)
+    assert 0 <= bright.vector().min() <= bright.vector().max() <= 1
+
+
+def test_a_target_that_shows_its_teeth_keeps_them() -> None:
+    picture = portrait(WIDE)
+    output, mask = filled(WIDE, target=WIDE, picture=picture)
+    assert np.abs(output.astype(int) - picture)[mask > 0].mean() < 2
+
+
+def test_the_tongue_comes_out() -> None:
+    expression = np.zeros(52, np.float32)
+    expression[TONGUE_OUT] = 1
+    out, mask = filled(dataclasses.replace(WIDE, expression=expression))
+    rest, _ = filled(WIDE)
+    tongue, at_rest = (within(shown, mask) for shown in (out, rest))
+    assert (tongue[:, 2] - tongue[:, 0]).mean() > (at_rest[:, 2] - at_rest[:, 0]).mean() + 5
+
+
+def test_the_lower_teeth_go_with_the_jaw_and_the_upper_ones_stay() -> None:
+    rows = []
+    for weight in (0.5, 0.8):
+        shown = face({"jawOpen": weight})
+        output, mask = filled(shown)
+        x = round(float(shown.landmarks[13, 0]))
+        bright = (output[:, x] @ LUMA) * (mask[:, x] > 0)
+        middle = int(shown.landmarks[[13, 14], 1].mean())
+        rows.append((np.argmax(bright[:middle]), middle + np.argmax(bright[middle:])))
+    assert abs(rows[1][0] - rows[0][0]) < 0.5 * (rows[1][1] - rows[0][1])
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.1, 0.3, 0.4)])
+def test_the_crop_lies_level_around_the_lips(turn: tuple[float, float, float]) -> None:
+    params = face({"jawOpen": 0.6}, pose(turn=turn))
+    matrix = crop_matrix(params.landmarks)
+    lips = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
+    corners = params.landmarks[[61, 291], :2] @ matrix[:, :2].T + matrix[:, 2]
+    assert abs(corners[0, 1] - corners[1, 1]) < 0.1
+    assert lips.min() > 8
+    assert lips.max() < CROP - 8
+
+
+def test_a_mouth_half_out_of_the_picture_is_still_drawn() -> None:
+    where = Pose(np.zeros(3, np.float32), np.array([320, 350], np.float32), 150.0)
+    target = posed(face_mesh().neutral, where)
+    shown = face({"jawOpen": 0.9}, where)
+    output, mask = filled(shown, target=target)
+    assert output.shape == (480, 640, 3)
+    assert mask.any()
