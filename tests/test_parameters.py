@@ -1,5 +1,7 @@
 """The parts that the face parameters are trained with (needs PyTorch, extra train)."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from xpcam import face_model as fm  # noqa: E402
 FACE = ParametricFace(fm.face_model())
 
 
-def drawn(seed: int, count: int = 4) -> "torch.Tensor":
+def drawn(seed: int, count: int = 4) -> Any:
     """(count, 239) parameters of random faces."""
     rng = np.random.default_rng(seed)
     rows = [

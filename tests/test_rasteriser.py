@@ -1,5 +1,7 @@
 """The differentiable rasteriser of the parameters' training (needs PyTorch, extra train)."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def test_a_triangle_seen_from_behind_is_not_drawn() -> None:
 def test_gradients_are_those_of_finite_differences() -> None:
     values = torch.tensor([[[0.1], [0.9], [0.4]]], dtype=torch.float64)
 
-    def total(corners: torch.Tensor) -> torch.Tensor:
+    def total(corners: Any) -> Any:
         drawn = rasterise(corners, DEPTH.double(), TRIANGLE, 16, window=12)
         inner = drawn.seen & (drawn.weights > 0.05).all(-1).detach()
         return (interpolate(drawn, TRIANGLE, values)[..., 0] * inner).sum()
