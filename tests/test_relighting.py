@@ -12,7 +12,7 @@ from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mesh_warp import MeshRasteriser
 from xpcam.outline import outline
 from xpcam.relighting import LEAST, MOST, STRENGTH, Light
-from xpcam.rendering import Renderer
+from xpcam.rendering import Look, Renderer
 from xpcam.retargeting import STILL, Gains, Motion, Retargeter
 
 SIZE = (640, 480)
@@ -69,7 +69,8 @@ def test_the_side_that_turns_to_the_light_brightens_within_the_face_only() -> No
     params = face(where=WHERE)
     one = target.prepare(lit(params), params, SIZE)
     moved = Retargeter(one.params, Gains(head=1.0)).apply(turned(yaw=0.3))  # to the left, towards the light
-    plain, shaded_anew = (Renderer(one, relight=relight).render(moved).copy() for relight in (False, True))
+    looks = (Look(relight=False), Look(relight=True))
+    plain, shaded_anew = (Renderer(one, look).render(moved).copy() for look in looks)
     change = shaded_anew.astype(int) - plain
     nose = moved.landmarks[4, :2].round().astype(int)
     assert change[nose[1] - 3 : nose[1] + 4, nose[0] - 3 : nose[0] + 4].mean() > 3
@@ -82,7 +83,8 @@ def test_at_rest_the_light_stays_the_pictures() -> None:
     params = face(where=WHERE)
     one = target.prepare(lit(params), params, SIZE)
     still = Retargeter(one.params, Gains()).apply(STILL)
-    plain, shaded_anew = (Renderer(one, relight=relight).render(still).copy() for relight in (False, True))
+    looks = (Look(relight=False), Look(relight=True))
+    plain, shaded_anew = (Renderer(one, look).render(still).copy() for look in looks)
     np.testing.assert_array_equal(plain, shaded_anew)
 
 

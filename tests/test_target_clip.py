@@ -1,6 +1,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from clips import FPS, SIZE, Knowing, drawn, swaying, write_clip
@@ -9,8 +10,9 @@ from PIL import Image
 
 from xpcam import target_clip
 from xpcam.clip_loop import FADE_FRAMES, Loop, find_loop, thumbnail
+from xpcam.clip_mouth import paint_out
 from xpcam.errors import TargetError
-from xpcam.face_landmarks import LIPS_APART, RIGHT_LIDS, gap, unpose
+from xpcam.face_landmarks import INNER_LIPS, LIPS_APART, RIGHT_LIDS, gap, unpose
 from xpcam.frame import FaceParams, Floats
 from xpcam.progress import unseen
 from xpcam.puppets import ClipPuppet
@@ -207,3 +209,19 @@ def test_the_person_comes_in_and_goes_without_a_jump(puppet: ClipPuppet) -> None
     whole = float(np.abs(shown[-1] - shown[0]).mean())
     assert max(steps) < 0.35 * whole + 0.2
     puppet.close()
+
+
+def test_what_the_clips_mouth_shows_is_painted_out() -> None:
+    talking = face({"jawOpen": 0.6}, pose(at=(160, 110), scale=80))
+    picture = drawn([talking])[0]
+    lips = talking.landmarks[list(INNER_LIPS), :2]
+    cv2.fillPoly(picture, [lips.round().astype(np.int32)], (255, 255, 255))  # nothing but teeth
+    before = picture.copy()
+    paint_out(picture, talking)
+    x, y = lips.mean(axis=0).round().astype(int)
+    assert picture[y, x].max() < 140
+    assert (picture == 255).all(axis=2).sum() == 0
+    changed = (picture != before).any(axis=2)
+    assert not changed[:40].any()
+    assert changed.sum() < 3 * (before == 255).all(axis=2).sum()
+    paint_out(picture, face(where=pose(at=(-500, -500), scale=80)))  # out of the picture: nothing to paint

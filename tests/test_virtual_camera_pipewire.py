@@ -44,7 +44,7 @@ class FakePipeWire:
         self.nodes: list[FakeNode] = []
         self.first = State.PAUSED
         self.running = True
-        self.time = 100.0
+        self.time, self.tick = 100.0, 0.001
         self.asked = 0
 
     def connect(self, picture: PictureFormat, fps: float) -> FakeNode:
@@ -56,7 +56,7 @@ class FakePipeWire:
         return self.nodes[-1]
 
     def now(self) -> float:
-        self.time += 0.001
+        self.time += self.tick
         return self.time
 
     def camera(self, size: tuple[int, int] = SIZE) -> PipeWireCamera:
@@ -143,7 +143,7 @@ def test_no_daemon(daemon: FakePipeWire) -> None:
 
 @pytest.mark.parametrize("first", [State.ERROR, State.UNCONNECTED, State.CONNECTING])
 def test_a_daemon_that_makes_no_node(first: State, daemon: FakePipeWire) -> None:
-    daemon.first = first
+    daemon.first, daemon.tick = first, pipewire.PATIENCE / 4
     assert "PipeWire made no camera (it did not answer)" in refused(daemon)
     assert daemon.nodes[0].closed == 1
 

@@ -50,6 +50,7 @@ def start(settings: Settings) -> None:
     """Follow a camera and show the target on the output, until stopped.
 
     SIGUSR1 learns the neutral face anew: look straight ahead, relaxed, then 'pkill -USR1 xpcam'.
+    SIGUSR2 changes to the next picture where the target is a folder.
     """
     from xpcam import daemon
 

@@ -23,6 +23,7 @@ from xpcam.pacing import Slots
 from xpcam.parameter_file import ParameterFile
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
 from xpcam.progress import Bar, Progress, no_bar, unseen
+from xpcam.rendering import Look
 from xpcam.resources import shipped
 from xpcam.retargeting import Gains
 from xpcam.settings import Settings
@@ -79,12 +80,13 @@ def open_pipeline(
     reader = partial(open_tracker, unsteadied, hold=0, search_every=1)
     prepared = load_target(settings.require_target(), settings.size, tracker, reader, progress)
     gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
+    look = Look(settings.relight, settings.interior)
     pipeline = Pipeline(
         prepared,
         tracker,
         gains,
         mirror=settings.mirror,
-        relight=settings.relight,
+        look=look,
         by_parameters=settings.transfer == "parameters",
         meter=meter,
     )

@@ -85,8 +85,9 @@ class ShutEyes:
         down = np.array([-along[1], along[0]], np.float32) / max(float(np.linalg.norm(along)), 1e-3)
         down *= np.sign(down[1]) or 1.0
         thick, low = down * np.float32(LINE * scale), down * np.float32(HANGING * scale)
-        line = _band(view, edge - thick * np.float32(0.5), thick, 0.25 * LINE * scale)
-        hanging = _band(view, edge - low * np.float32(0.2), low, 0.35 * HANGING * scale)
+        # An open eye's lashes rise above the lid's edge; shut, they lie on the lid below.
+        line = _band(view, edge - thick * np.float32(0.5 - 0.45 * shut), thick, 0.25 * LINE * scale)
+        hanging = _band(view, edge - low * np.float32(0.45), low, 0.35 * HANGING * scale)
         # A polygon is drawn about a pixel too thick: on a small face that pixel is most of it.
         line *= np.float32(DARK * min(1.0, 0.35 + 0.25 * LINE * scale))
         hanging *= np.float32(HANGING_DARK * shut * shut)

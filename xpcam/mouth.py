@@ -9,7 +9,7 @@ import numpy as np
 from xpcam.face_landmarks import INNER_LIPS, LIPS_APART, gap
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mesh_warp import sample
-from xpcam.mouth_proxy import MARGIN, MouthProxy, crop_matrix
+from xpcam.mouth_proxy import MARGIN, MouthProxy, crop_matrix, opening
 from xpcam.mouth_style import Style, style_of
 
 Interior = Literal["on", "dark", "off"]
@@ -114,8 +114,7 @@ class Mouth:
         params, size = lips.params, self._proxy.size
         matrix = crop_matrix(params.landmarks, size)
         contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
-        mask = np.zeros((size, size), np.float32)
-        cv2.fillPoly(mask, [np.round(contour * 16).astype(np.int32)], (1.0,), cv2.LINE_8, 4)
+        mask = opening(np.asarray(contour, np.float32), size)
         tongue = float(params.expression[TONGUE_OUT])
         crop = self._proxy.draw(lips.face, params.pose, matrix, mask, tongue)
         matrix[:, 2] += matrix[:, :2] @ corner

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xpcam.frame import Floats
 
-MILLIMETRE: Final = 1 / 88.0  # the outer eye corners are about 88 mm apart
+MILLIMETRE: Final = 1 / 80.0  # outer eye corners, as landmarks have them, are about 80 mm apart
 TOOTH, GUM, TONGUE = range(3)
 """What a vertex belongs to."""
 

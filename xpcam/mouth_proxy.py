@@ -31,7 +31,7 @@ LIGHT: Final = np.array([0.0, -0.45, -0.89], np.float32)  # where light comes fr
 AMBIENT: Final = 0.70
 GLOSS: Final = (0.22, 14)  # how bright wet surfaces shine, and how small the shine is
 BELOW_LIP: Final = (2.6 * MILLIMETRE, 0.2)  # in a mouth so wide open upper teeth always show so much
-REACH: Final = {TOOTH: 0.40, GUM: 0.28, TONGUE: 0.55}  # depth at which light has fallen to a third
+REACH: Final = {TOOTH: 0.60, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
 OUT: Final = (0.40, 0.22, 0.13)  # how far a tongue is stretched out, arched over the teeth, hung down
 
 
@@ -53,11 +53,19 @@ def crop_matrix(landmarks: Floats, size: int = CROP) -> Floats:
     return np.asarray(np.column_stack([axes * scale, shift]), np.float32)
 
 
+def opening(contour: Floats, size: int = CROP) -> Floats:
+    """(size, size) float32, 1 inside the inner lips' (20, 2) `contour`, crop pixels, else 0."""
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [np.round(contour * 16).astype(np.int32)], (1.0,), cv2.LINE_8, 4)
+    return mask
+
+
 class MouthProxy:
     """The mean mouth in one target's light; owns its buffers.
 
     Attributes:
         size: side of what is drawn, pixels.
+        edge: (3,) where the middle of the upper incisors' edge lies on the target's frontal face.
 
     Args:
         face: (478, 3) the target's frontal face.
@@ -71,7 +79,7 @@ class MouthProxy:
         self._model, self._style, self.size = model, style, size
         self._rigid = face[list(RIGID)].mean(axis=0)
         self._chin = face[list(CHIN)].mean(axis=0)
-        self._edge = _incisors(face, gap)
+        self.edge = _incisors(face, gap)
         reach = np.array([REACH[kind] for kind in (TOOTH, GUM, TONGUE)], np.float32)[model.kind]
         occluded = np.exp(-np.maximum(model.vertices[:, 2], 0.0) / reach)
         albedo = np.stack([style.tooth, style.gum, style.tongue])[model.kind] / np.float32(255)
@@ -117,7 +125,7 @@ class MouthProxy:
         soft = cv2.GaussianBlur(quarter, (0, 0), 0.0175 * self.size)
         depth = np.clip(soft * 1.5 - 0.4, 0.0, 1.0)[..., None]
         cavity = (self._style.flesh + (self._style.throat - self._style.flesh) * depth) / np.float32(255)
-        light = np.repeat(np.minimum(0.55 + 1.3 * depth, 1.0) * 255, 3, axis=2)
+        light = np.repeat(np.minimum(0.72 + 1.1 * depth, 1.0) * 255, 3, axis=2)
         wide = (self.size, self.size)
         cv2.resize(cavity, wide, dst=self._background, interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.resize(light, wide, interpolation=cv2.INTER_LINEAR), np.float32)
@@ -130,16 +138,16 @@ class MouthProxy:
         if tongue > 0:
             jaw[:, 1:] += self._stretch * np.float32(tongue)
         chin = face[list(CHIN)].mean(axis=0) - self._chin - moved
-        lip = face[LOWER_LIP, 1] - self._edge[1] - moved[1]
+        lip = face[LOWER_LIP, 1] - self.edge[1] - moved[1]
         drop = np.clip(chin[1], lip + LOWER_EDGE[0], lip + LOWER_EDGE[1])
         angle = np.float32(np.clip(drop, 0.0, LOWEST) / HINGE[1])
         y, z = jaw[:, 1] - HINGE[0], jaw[:, 2] - HINGE[1]
         jaw[:, 1], jaw[:, 2] = HINGE[0] + y - angle * z, HINGE[1] + z + angle * y
         jaw[:, 0] += np.float32(0.7) * chin[0]
         vertices[self._jaw] = jaw
-        vertices += self._edge + moved
+        vertices += self.edge + moved
         wide = np.float32(min(1.0, (face[LOWER_LIP, 1] - face[UPPER_LIP, 1]) / BELOW_LIP[1]))
-        hidden = face[UPPER_LIP, 1] + np.float32(BELOW_LIP[0]) * wide - self._edge[1] - moved[1]
+        hidden = face[UPPER_LIP, 1] + np.float32(BELOW_LIP[0]) * wide - self.edge[1] - moved[1]
         if wide > 0 and hidden > 0:
             vertices[self._skull, 1] += hidden * wide
         return vertices

@@ -20,6 +20,7 @@ from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.idling import Presence
 from xpcam.neutral import NeutralFinder
 from xpcam.puppets import Puppet
+from xpcam.rendering import LOOK, Look
 from xpcam.retargeting import Gains, Motion, mirrored, observe
 from xpcam.stage import AnyTarget, Stage
 from xpcam.virtual_camera import VirtualCamera
@@ -139,7 +140,7 @@ class Pipeline:
         tracker: finds and follows the face.
         gains: how much of each region is carried over.
         mirror: exchange left and right.
-        relight: shade the target's face anew when its head turns.
+        look: how the target is drawn.
         by_parameters: carry over blend shapes and most of the rest (see `transfer`), not points as they are.
         meter: times the stages; one of its own by default.
     """
@@ -151,7 +152,7 @@ class Pipeline:
         gains: Gains,
         *,
         mirror: bool = False,
-        relight: bool = True,
+        look: Look = LOOK,
         by_parameters: bool = False,
         meter: Meter | None = None,
     ) -> None:
@@ -161,7 +162,7 @@ class Pipeline:
         self._by_parameters = by_parameters
         self._neutral = NeutralFinder()
         self._presence = Presence()
-        self._stage = Stage(target, gains, relight=relight)
+        self._stage = Stage(target, gains, look)
         self._engine_failed = False
         self._seen_at = -np.inf
         self._relearn = False

@@ -6,20 +6,22 @@ moving as it was filmed; the face's own expression gives way to the person's as 
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from xpcam.face_landmarks import apply_pose
+from xpcam.clip_mouth import paint_out
+from xpcam.face_landmarks import LIPS_APART, apply_pose, gap, unpose
 from xpcam.frame import FaceParams, Pixels, Pose
-from xpcam.rendering import Renderer
+from xpcam.rendering import LOOK, Look, Renderer
 from xpcam.retargeting import Gains, Motion, Retargeter
 from xpcam.target import Target, laid_out
 from xpcam.target_clip import TargetClip
 from xpcam.target_eyes import EyeDonor
 
+APART = 0.02  # lips of a clip that are farther apart (outer-eye distances) show something between them
 AHEAD = 2  # pictures of a clip that are prepared before their moment comes
 
 
@@ -39,9 +41,9 @@ class Puppet(Protocol):
 class StillPuppet:
     """A still picture that is moved."""
 
-    def __init__(self, target: Target, gains: Gains, *, relight: bool = True) -> None:
+    def __init__(self, target: Target, gains: Gains, look: Look = LOOK) -> None:
         self._retargeter = Retargeter(target.params, gains)
-        self._renderer = Renderer(target, relight=relight)
+        self._renderer = Renderer(target, look)
 
     def act(self, motion: Motion, _followed: float, _at: float, /) -> FaceParams:
         """The target's face making the motion."""
@@ -78,10 +80,12 @@ class ClipPuppet:
     Args:
         clip: the clip.
         gains: how much of each region's motion is carried over.
+        look: how it is drawn; a clip's head turns in its own light and is never shaded anew.
     """
 
-    def __init__(self, clip: TargetClip, gains: Gains) -> None:
+    def __init__(self, clip: TargetClip, gains: Gains, look: Look = LOOK) -> None:
         self._clip = clip
+        self._look = replace(look, relight=False)
         self._began: float | None = None
         calm = clip.face(clip.reference).pose
         self._retargeter = Retargeter(FaceParams(apply_pose(clip.neutral, calm), calm, 1.0), gains)
@@ -119,7 +123,9 @@ class ClipPuppet:
         filmed = self._clip.decoded(index)
         picture = filmed.copy()
         face, eyes = self._donor.give(picture, self._clip.face(index))
-        renderer = Renderer(laid_out(picture, self._clip.bounds, face), relight=False, eyes=eyes)
+        if gap(unpose(face.landmarks, face.pose), LIPS_APART) > APART:
+            paint_out(picture, face)
+        renderer = Renderer(laid_out(picture, self._clip.bounds, face), self._look, eyes=eyes)
         return Scene(filmed, face, renderer, float(self._clip.trust[index]))
 
 

@@ -5,6 +5,7 @@ pixel comes from is drawn at half resolution and enlarged, for it changes smooth
 where it does not, it is drawn again at full resolution.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -47,20 +48,33 @@ LIDS = (RIGHT_LIDS, LEFT_LIDS)
 LID_SKIN = [*RIGHT_EYE, *LEFT_EYE, *RIGHT_LID_SKIN[:7], *LEFT_LID_SKIN[:7]]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a target is drawn.
+
+    Attributes:
+        relight: shade its face anew when its head turns.
+        interior: what shows between its lips where its picture does not (`Mouth`).
+    """
+
+    relight: bool = True
+    interior: Interior = "on"
+
+
+LOOK = Look()
+
+
 class Renderer:
     """Renders one target. Pictures it returns stay as they are for two further calls.
 
     Args:
         target: the target.
-        relight: shade its face anew when its head turns.
-        interior: what shows between its lips where its picture does not (`Mouth`).
+        look: how it is drawn.
         eyes: those of the clip that the target is a frame of. What is seen between its lips is then never
             the frame's own either: it changes from frame to frame.
     """
 
-    def __init__(
-        self, target: Target, *, relight: bool = True, interior: Interior = "on", eyes: Eyes | None = None
-    ) -> None:
+    def __init__(self, target: Target, look: Look = LOOK, *, eyes: Eyes | None = None) -> None:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
@@ -87,9 +101,11 @@ class Renderer:
         lids = self._face[list(RIGHT_EYE + LEFT_EYE), 1]
         self._middle = np.repeat(lids.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
         self._height = np.abs(lids - self._middle)
-        self._mouth = Mouth(target.picture, target.params, self._face, own=eyes is None, interior=interior)
+        self._mouth = Mouth(
+            target.picture, target.params, self._face, own=eyes is None, interior=look.interior
+        )
         self._eyes = eyes or own_eyes(target.picture, target.params.landmarks)
-        self._relighter = Relighter(target, self._region.size) if relight else None
+        self._relighter = Relighter(target, self._region.size) if look.relight else None
 
     def render(self, params: FaceParams) -> Pixels:
         """The target making the face that `params` (in pixels of the target's picture) describes."""

@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_ignore_empty=True
     )
 
-    target: UserPath = option(None, "picture whose face makes the person's expressions")
+    target: UserPath = option(
+        None, "picture, clip (.mp4, .mov, .webm, ...) or folder of pictures whose face makes the expressions"
+    )
     camera: str = option(
         "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, csv:FILE, or demo"
     )
@@ -100,6 +102,10 @@ class Settings(BaseSettings):
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
     relight: bool = option(True, "shade the target's face anew when its head turns")
+    interior: Literal["on", "dark", "off"] = option(
+        "on",
+        "what shows between lips that the target's picture has shut: teeth and tongue, darkness, nothing",
+    )
     transfer: Literal["landmarks", "parameters"] = option(
         "landmarks", "what is carried over: tracked points as they are, or blend shapes and most of the rest"
     )

@@ -4,6 +4,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from xpcam.puppets import ClipPuppet, Puppet, StillPuppet
+from xpcam.rendering import LOOK, Look
 from xpcam.retargeting import Gains
 from xpcam.target import Target
 from xpcam.target_clip import TargetClip
@@ -21,18 +22,18 @@ class Stage:
     Args:
         target: what is shown.
         gains: how much of each region's motion is carried over.
-        relight: shade a still's face anew when its head turns.
+        look: how it is drawn.
     """
 
-    def __init__(self, target: AnyTarget, gains: Gains, *, relight: bool = True) -> None:
-        self._gains, self._relight = gains, relight
+    def __init__(self, target: AnyTarget, gains: Gains, look: Look = LOOK) -> None:
+        self._gains, self._look = gains, look
         self._choices = target if isinstance(target, tuple) else ()
         self._executor = ThreadPoolExecutor(1, "next-target")
         self._wanted: int | None = None
         self._coming: Future[Puppet] | None = None
         self.index = 0
         if isinstance(target, TargetClip):
-            self._puppet: Puppet = ClipPuppet(target, gains)
+            self._puppet: Puppet = ClipPuppet(target, gains, look)
         else:
             self._puppet = self._still(target[0].target() if isinstance(target, tuple) else target)
 
@@ -72,4 +73,4 @@ class Stage:
         self._puppet.close()
 
     def _still(self, target: Target) -> Puppet:
-        return StillPuppet(target, self._gains, relight=self._relight)
+        return StillPuppet(target, self._gains, self._look)

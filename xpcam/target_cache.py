@@ -84,11 +84,11 @@ def save(clip: TargetClip, place: Path) -> None:
 
 
 def _write(clip: TargetClip, file: BinaryIO) -> None:
-    lengths = [len(picture) for picture in clip.pictures]
+    pictures = {_member(index): np.frombuffer(data, np.uint8) for index, data in enumerate(clip.pictures)}
     np.savez(
         file,
-        pictures=np.frombuffer(b"".join(clip.pictures), np.uint8),
-        ends=np.cumsum(lengths),
+        allow_pickle=False,
+        **pictures,  # one by one: joined, a long clip would take its memory twice
         bounds=np.array(clip.bounds),
         landmarks=clip.landmarks,
         poses=clip.poses,
@@ -102,12 +102,10 @@ def _write(clip: TargetClip, file: BinaryIO) -> None:
 
 def _clip(data: "np.lib.npyio.NpzFile") -> TargetClip:
     """Raises ValueError or KeyError where something is missing or does not fit."""
-    ends = [int(end) for end in data["ends"]]
-    whole = data["pictures"].tobytes()
-    count = len(ends)
+    count = len(data["trust"])
     left, top, right, bottom = (int(side) for side in data["bounds"])
     clip = TargetClip(
-        tuple(whole[start:end] for start, end in zip([0, *ends], ends, strict=False)),
+        tuple(data[_member(index)].tobytes() for index in range(count)),
         (left, top, right, bottom),
         data["landmarks"],
         data["poses"],
@@ -126,6 +124,10 @@ def _clip(data: "np.lib.npyio.NpzFile") -> TargetClip:
     ):
         raise ValueError("its parts do not fit together")
     return clip
+
+
+def _member(index: int) -> str:
+    return f"picture{index:04d}"
 
 
 def _prune(newest: Path) -> None:

@@ -34,7 +34,8 @@ MAX_SIDE: Final = 4096
 MAX_SECONDS: Final = 60.0
 MAX_FRAMES: Final = 1800
 MAX_JPEG_BYTES: Final = 250_000_000  # what all pictures together may take in memory
-QUALITY: Final = 92
+QUALITY: Final = (90, 80)  # of the JPEGs of a short clip, and of a long one
+LONG: Final = 900  # frames from which a clip is long
 FACES_WANTED: Final = 0.5  # share of the frames that must show the face
 LOOKED_AROUND: Final = 6  # frames in which several faces are looked for
 STEADY = (0.8, 1.6)  # how far landmarks, and the pose, are smoothed over time, frames (sigma)
@@ -160,7 +161,7 @@ def _read(
         if number % every == 0:
             crowded.append(_rivals(tracker.locate(picture.pixels)))
         reading.faces.append(None if face is None else target.fitted(face, bounds, scale))
-        reading.pictures.append(_encoded(canvas))
+        reading.pictures.append(_encoded(canvas, long=(total or 0) > LONG))
         reading.thumbnails.append(thumbnail(canvas))
         reading.times.append(picture.time)
         reading = replace(reading, bounds=bounds) if number == 0 else reading
@@ -258,7 +259,7 @@ def _trust(seen: NDArray[np.bool_]) -> Floats:
         return np.ones(len(seen), np.float32)
     away = np.abs(np.arange(len(seen))[:, None] - lost).min(axis=1)
     ramp = np.minimum(away / EASED, 1.0)
-    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    return np.asarray(ramp * ramp * (3.0 - 2.0 * ramp), np.float32)
 
 
 def _fade(pictures: list[bytes], landmarks: Floats, poses: Floats, loop: Loop) -> None:
@@ -285,8 +286,8 @@ def _reference(faces: list[FaceParams], neutral: Neutral, trust: Floats) -> int:
     return int(np.argmin(costs))
 
 
-def _encoded(picture: Pixels) -> bytes:
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+def _encoded(picture: Pixels, *, long: bool = False) -> bytes:
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY[long]])
     assert done  # JPEG takes every picture of up to 65,535 a side
     return data.tobytes()
 

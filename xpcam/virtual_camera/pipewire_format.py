@@ -21,7 +21,7 @@ _COUNT, _BLOCKS, _BYTES, _STRIDE = 1, 2, 3, 4
 _META_TYPE, _META_SIZE = 1, 2
 _MOST_BUFFERS = 16
 
-META_HEADER = 1
+META_HEADER, META_BUSY = 1, 7
 META_HEADER_BYTES = 32
 BUFFERS = 8
 """Pictures in flight: a reader may hold one for so many frames before it is written over."""

@@ -1,8 +1,8 @@
 """libpipewire through ctypes: as much of it as a camera node needs.
 
 Declarations: `pipewire/stream.h`, `pipewire/thread-loop.h`, `spa/buffer/buffer.h`, the same from 0.3.65
-to 1.x. No function of ours is ever called back: the node's state is asked, its buffers are filled from the
-caller's thread, and all parameters are known before it is connected.
+to 1.x. All parameters are known before the node is connected, its state is asked, and its buffers are filled
+from the caller's thread: so nothing is called back but what tells that buffers come and go.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_uint
 from functools import cache
 
 from xpcam.errors import OutputError
-from xpcam.virtual_camera.pipewire_format import META_HEADER, META_HEADER_BYTES
+from xpcam.virtual_camera.pipewire_format import META_BUSY, META_HEADER, META_HEADER_BYTES
 
 _NAME = "libpipewire-0.3.so.0"
 _INSTALL = "install PipeWire (the packages pipewire and wireplumber)"
@@ -49,6 +49,12 @@ class Header(Structure):
     )
 
 
+class Busy(Structure):
+    """struct spa_meta_busy: how many processes hold the picture; it is not given out again meanwhile."""
+
+    _fields_ = (("flags", c_uint32), ("count", c_uint32))
+
+
 class Meta(Structure):
     """struct spa_meta: one kind of facts on a picture."""
 
@@ -67,10 +73,20 @@ class SpaBuffer(Structure):
 
     def header(self) -> Header | None:
         """Where the time stamp goes; None where the reader did not want one."""
+        found = self._meta(META_HEADER, META_HEADER_BYTES)
+        return Header.from_address(found) if found else None
+
+    def release(self) -> None:
+        """Take the picture from whoever holds it."""
+        if found := self._meta(META_BUSY, ctypes.sizeof(Busy)):
+            Busy.from_address(found).count = 0
+
+    def _meta(self, kind: int, nbytes: int) -> int | None:
         for index in range(self.n_metas):
             meta = self.metas[index]
-            if meta.type == META_HEADER and meta.size >= META_HEADER_BYTES:
-                return Header.from_address(meta.data)
+            if meta.type == kind and meta.size >= nbytes:
+                address: int | None = meta.data
+                return address
         return None
 
 
@@ -80,10 +96,19 @@ class StreamBuffer(Structure):
     _fields_ = (("buffer", POINTER(SpaBuffer)), ("user_data", c_void_p), ("size", c_uint64))
 
 
-class StreamEvents(Structure):
-    """struct pw_stream_events, version 0 and none of them wanted."""
+BufferEvent = ctypes.CFUNCTYPE(None, c_void_p, POINTER(StreamBuffer))
 
-    _fields_ = (("version", c_uint32), ("callbacks", c_void_p * 16))
+
+class StreamEvents(Structure):
+    """struct pw_stream_events, version 0; a null pointer is an event that is not wanted."""
+
+    _fields_ = (
+        ("version", c_uint32),
+        ("others", c_void_p * 5),
+        ("add_buffer", BufferEvent),
+        ("remove_buffer", BufferEvent),
+        ("more", c_void_p * 8),
+    )
 
 
 _FUNCTIONS: dict[str, tuple[object, ...]] = {  # name: (result, arguments...)
