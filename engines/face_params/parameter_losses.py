@@ -16,7 +16,7 @@ from engines.face_params.parametric_face import Parameters, ParametricFace, Plac
 from xpcam.crops import CROP
 
 DRAWN = 64  # side of the pictures that are compared, pixels
-DOUBT = 0.12  # residual, of the range of values, from which a pixel is taken for hair, glasses or a hand
+DOUBT = 0.3  # residual, of the range of values, from which a pixel is taken for hair, glasses or a hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class ParameterLoss(nn.Module):
             output.identity.square().mean()
             + output.texture.square().mean()
             + 2.0 * output.expression.mean()
-            + 10.0 * (output.lighting - grey).square().mean()
-            + output.lighting[:, 1:].square().mean()
+            + 4.0 * (output.lighting - grey).square().mean()
+            + 0.5 * output.lighting[:, 1:].square().mean()
         )
 
 
