@@ -1,0 +1,106 @@
+"""What the engine says a face is made of, on the expressions of generated people who were kept out of training."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from xpcam.face_model import ARKIT, face_model
+from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.inference import Engine
+from xpcam.resources import shipped
+from xpcam.tracking import FaceTracker
+
+PEOPLE = ("P008", "P009", "P010")
+CELLS = {  # row and column on the sheet of expressions
+    "neutral": (0, 0), "happy": (0, 1), "angry": (0, 3), "surprised": (1, 0), "exhausted": (3, 0), "shocked": (3, 1),
+}  # fmt: skip
+
+
+@cache
+def sheet(person: str) -> Pixels:
+    openpeople = pytest.importorskip("openpeople", reason="needs the package openpeople (extra demo)")
+    picture = cv2.imread(str(openpeople.curated.get(person).asset_path("emotions_sheet")), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
+
+
+@cache
+def tracker() -> FaceTracker:
+    engines = (Engine(shipped(f"{name}.onnx"), device="cpu") for name in ("face_params", "face_detector"))
+    return FaceTracker(*engines, smooth=False)
+
+
+@cache
+def read(person: str, expression: str) -> FaceParams:
+    whole = sheet(person)
+    row, column = CELLS[expression]
+    height, width = whole.shape[0] // 4, whole.shape[1] // 4
+    cell = whole[row * height + 12 : row * height + 370, column * width + 30 : (column + 1) * width - 30]
+    tracker().reset()
+    face = tracker().track(Frame(np.ascontiguousarray(cell), 0, 0.0))
+    assert face is not None
+    return face
+
+
+def weight(person: str, expression: str, *names: str) -> float:
+    """The mean weight of some blend shapes."""
+    return float(np.mean([read(person, expression).expression[ARKIT.index(name)] for name in names]))
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize(
+    ("expression", "names", "more"),
+    [
+        ("happy", ("mouthSmileLeft", "mouthSmileRight"), 0.25),
+        ("surprised", ("jawOpen",), 0.08),
+        ("shocked", ("jawOpen",), 0.15),
+        ("exhausted", ("eyeBlinkLeft", "eyeBlinkRight"), 0.2),
+        ("angry", ("browDownLeft", "browDownRight"), 0.1),
+    ],
+)
+def test_an_expression_has_its_blend_shapes(
+    person: str, expression: str, names: tuple[str, ...], more: float
+) -> None:
+    assert weight(person, expression, *names) > weight(person, "neutral", *names) + more
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_weights_are_weights(person: str) -> None:
+    face = read(person, "shocked")
+    assert face.expression.shape == (52,)
+    assert ((face.expression >= 0) & (face.expression <= 1)).all()
+
+
+def test_a_person_is_more_alike_to_themselves_than_to_others() -> None:
+    """Identity: distance within people over expressions, against distance between people."""
+    rows = np.array(
+        [
+            [appearance(person, expression)[0] for expression in ("neutral", "happy", "shocked")]
+            for person in PEOPLE
+        ]
+    )
+    middle = rows.mean(axis=1, keepdims=True)
+    within = np.linalg.norm(rows - middle, axis=2).mean()
+    between = np.linalg.norm(middle[:, 0] - middle[:, 0].mean(axis=0), axis=1).mean()
+    assert within < between
+
+
+def test_dark_skin_is_darker_than_fair_skin() -> None:
+    model = face_model()
+    shades = {}
+    for person in PEOPLE:
+        _, texture, lighting = appearance(person, "neutral")
+        seen = model.colours(texture) * lighting[0]
+        face = model.triangles[model.landmark_triangle].ravel()
+        shades[person] = float(seen[face].mean())
+        picture = sheet(person)[100:160, 270:330].mean() / 255
+        assert shades[person] == pytest.approx(picture, abs=0.2)
+
+
+def appearance(person: str, expression: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Identity, texture and light as the engine says them."""
+    looks = read(person, expression).appearance
+    assert looks is not None
+    return looks.identity, looks.texture, looks.lighting
