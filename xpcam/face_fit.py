@@ -70,8 +70,8 @@ def _system() -> _System:
 def fit(landmarks: Floats, expected: Floats | None = None) -> FaceFit:
     """The most probable parameters for (478, 3) landmarks in pixels: least squares and pose in turn.
 
-    Landmarks alone hardly tell some shapes apart (a pucker from a small mouth): `expected` (52,), the weights that
-    the engine read, is where the prior has its mean; a resting face without it.
+    Landmarks alone hardly tell some shapes apart (a pucker from a small mouth): `expected` (52,), the
+    weights that the engine read, is where the prior has its mean; a resting face without it.
 
     The landmarks' errors and the parameters are taken as normally distributed, which makes it a ridge
     regression at each pose (Blanz and Vetter, SIGGRAPH 1999, section 4, for landmarks alone).
