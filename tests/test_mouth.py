@@ -7,10 +7,12 @@ from faces import face, portrait, pose, posed
 
 from xpcam.face_landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
+from xpcam.mesh_warp import coordinates
 from xpcam.mouth import TONGUE_OUT, Interior, Lips, Mouth
 from xpcam.mouth_model import GUM, TONGUE, TOOTH, mouth_model
 from xpcam.mouth_proxy import CROP, crop_matrix
 from xpcam.mouth_style import LUMA, style_of
+from xpcam.openings import Region
 
 SHUT, WIDE = face(), face({"jawOpen": 0.9})
 SMILE = face(
@@ -29,12 +31,15 @@ def filled(
     picture = portrait(target) if picture is None else picture
     mouth = Mouth(picture, target, unpose(target.landmarks, target.pose), interior=interior)
     lips = shown.landmarks[list(INNER_LIPS), :2].round().astype(np.int32)
-    inside = cv2.fillPoly(np.zeros(picture.shape[:2], np.uint8), [lips], 1)
-    where = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in inside.shape[::-1])), axis=-1)
+    inside = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [lips], 1)
+    height, width = picture.shape[:2]
+    where = coordinates((width, height))
     part = np.where(inside > 0, np.float32(0.5), np.float32(1.0))
     output = picture.copy()
     frontal = unpose(shown.landmarks, shown.pose, depth=0.0)
-    mouth.fill(output, Lips(shown, frontal, np.zeros(2, np.float32), part, where), share)
+    everything = Region(0, 0, width, height)
+    mouth.fill(output, Lips(shown, frontal, np.zeros(2, np.float32), everything, part, where), share)
     return output, inside
 
 
@@ -90,7 +95,8 @@ def test_a_grey_picture_gets_grey_teeth_and_a_warm_one_warmer() -> None:
     assert np.ptp(within(output, mask), axis=1).max() <= 3
     picture = portrait(SHUT)
     lips = SHUT.landmarks[list(OUTER_LIPS), :2].round().astype(np.int32)
-    coloured, _ = filled(WIDE, picture=cv2.fillPoly(picture, [lips], (70, 70, 160)))
+    cv2.fillPoly(picture, [lips], (70, 70, 160))
+    coloured, _ = filled(WIDE, picture=picture)
     assert np.ptp(within(coloured, mask), axis=1).mean() > 5
 
 

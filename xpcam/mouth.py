@@ -1,7 +1,7 @@
 """What shows between parted lips: the target's own teeth where its picture shows them, else painted ones."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -9,14 +9,17 @@ import numpy as np
 from xpcam.face_landmarks import INNER_LIPS, LIPS_APART, gap
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mesh_warp import sample
-from xpcam.mouth_proxy import MARGIN, MouthProxy, crop_matrix, opening
+from xpcam.mouth_engine import MouthEngine
+from xpcam.mouth_proxy import CROP, MARGIN, MouthProxy, crop_matrix, opening
 from xpcam.mouth_style import Style, style_of
+from xpcam.openings import Region
 
 Interior = Literal["on", "dark", "off"]
 
 OWN_OPEN: Final = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
 FADE: Final = (0.004, 0.02)  # on a closed-mouth target the interior comes in while the lips part this much
 EDGE: Final = 0.9  # softness of the lips' inner edge, pixels
+ALL_OWN: Final = 0.98  # share of the target's own mouth from which nothing is painted behind it
 RIM: Final = np.ones((3, 3), np.uint8)  # the interior reaches so far under the lips
 SIDES: Final = (64, 192)  # least and most pixels a side of what is painted
 TONGUE_OUT: Final = 51  # its place in `face_model.ARKIT`
@@ -29,14 +32,16 @@ class Lips:
     Attributes:
         params: the face that is drawn, pixels of the picture.
         face: (478, 3) its frontal face (`face_landmarks.unpose` with depth 0).
-        corner: (2,) where the drawn region begins in the picture, pixels.
-        part: (h, w) drawn part, 0.5 inside the lips.
-        sources: (h, w, 2) where each pixel looks in the target's picture.
+        corner: (2,) where the rendered part of the picture begins, pixels.
+        region: the lips' surroundings within it.
+        part: (h, w) of the region, 0.5 inside the lips.
+        sources: (h, w, 2) of the region, where each pixel looks in the target's picture.
     """
 
     params: FaceParams
     face: Floats
     corner: Floats
+    region: Region
     part: Floats
     sources: Floats
 
@@ -50,6 +55,7 @@ class Mouth:
         face: (478, 3) its frontal face.
         own: whether what the picture shows between the lips may be shown.
         interior: "on" paints teeth, gums and tongue, "dark" darkness, "off" nothing.
+        engine: makes what is painted belong to the face; without it, it stays as it is drawn.
     """
 
     def __init__(
@@ -60,9 +66,10 @@ class Mouth:
         *,
         own: bool = True,
         interior: Interior = "on",
+        engine: MouthEngine | None = None,
     ) -> None:
         apart = gap(face, LIPS_APART)
-        self._interior = interior
+        self._interior, self._engine = interior, engine
         self._gap = apart if own else 0.0
         self._open = own and apart > OWN_OPEN
         self._picture = picture
@@ -84,8 +91,8 @@ class Mouth:
         share = float(np.clip((apart - self._gap - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0))
         return share * share * (3.0 - 2.0 * share)
 
-    def fill(self, output: Pixels, lips: Lips, shown: float) -> None:
-        """Blend the interior into `output`, the (h, w, 3) view of the rendered picture around the lips.
+    def fill(self, moving: Pixels, lips: Lips, shown: float) -> None:
+        """Blend the interior into `moving`, the rendered part of the picture.
 
         Args:
             shown: 0 to 1.
@@ -97,37 +104,76 @@ class Mouth:
         rows = slice(max(top - 3, 0), top + height + 3)
         columns = slice(max(left - 3, 0), left + width + 3)
         mask = inside[rows, columns].astype(np.float32) * np.float32(1 / 255)
-        corner = lips.corner + np.array([columns.start, rows.start], np.float32)
-        interior = self._painted(lips, corner, mask.shape) if self._proxy else self._dark(mask)
+        view = moving[lips.region.slices][rows, columns]
+        corner = lips.corner + lips.region.corner + np.array([columns.start, rows.start], np.float32)
         if self._open:
-            sources = lips.sources[rows, columns]
-            own = sample(self._own, sources)[..., None]
-            interior += (sample(self._picture, sources) - interior) * own
+            interior = self._with_own(moving, lips, lips.sources[rows, columns], mask, corner)
+        else:
+            interior = self._behind(moving, lips, mask, corner)
         edge = cv2.GaussianBlur(cv2.dilate(mask, RIM), (0, 0), EDGE)
         alpha = (edge * np.float32(shown))[..., None]
-        view = output[rows, columns]
         np.copyto(view, view + (interior - view) * alpha, casting="unsafe")
 
-    def _painted(self, lips: Lips, corner: Floats, shape: tuple[int, ...]) -> Floats:
-        """(h, w, 3) teeth, gums and tongue at `corner` of the picture."""
-        assert self._proxy is not None
-        params, size = lips.params, self._proxy.size
-        matrix = crop_matrix(params.landmarks, size)
-        contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
-        mask = opening(np.asarray(contour, np.float32), size)
-        tongue = float(params.expression[TONGUE_OUT])
-        crop = self._proxy.draw(lips.face, params.pose, matrix, mask, tongue)
+    def _with_own(self, moving: Pixels, lips: Lips, sources: Floats, mask: Floats, corner: Floats) -> Floats:
+        """(h, w, 3) the target's own mouth as far as its picture shows it, with what lies behind it."""
+        own = sample(self._own, sources)[..., None]
+        picture = sample(self._picture, sources).astype(np.float32)
+        if own[mask > 0].min() > ALL_OWN:
+            return picture
+        behind = self._behind(moving, lips, mask, corner)
+        return np.asarray(behind + (picture - behind) * own)
+
+    def _behind(self, moving: Pixels, lips: Lips, mask: Floats, corner: Floats) -> Floats:
+        """(h, w, 3) what is painted at `corner` of the picture, where `mask` is 1."""
+        if self._proxy is None:
+            return self._dark(mask)
+        matrix, drawn, opened = self._drawn(lips, self._proxy)
+        if self._engine is not None:
+            drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
         matrix[:, 2] += matrix[:, :2] @ corner
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(
-            cv2.warpAffine(crop, matrix, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        )
+        return np.asarray(_warped(drawn, matrix, mask.shape, flags), np.float32)
+
+    def _drawn(self, lips: Lips, proxy: MouthProxy) -> tuple[Floats, Floats, Floats]:
+        """(2, 3) from the picture to the mouth's crop, the (size, size, 3) drawn interior, the opening."""
+        params = lips.params
+        matrix = crop_matrix(params.landmarks, proxy.size)
+        contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
+        opened = opening(np.asarray(contour, np.float32), proxy.size)
+        tongue = float(params.expression[TONGUE_OUT])
+        return matrix, proxy.draw(lips.face, params.pose, matrix, opened, tongue), opened
+
+    def _correction(
+        self,
+        moving: Pixels,
+        corner: Floats,
+        matrix: Floats,
+        drawn: Floats,
+        opened: Floats,
+        engine: MouthEngine,
+    ) -> Floats:
+        """What the engine adds to the drawn interior; large faces keep the drawing's fine lines."""
+        size = len(drawn)
+        share = np.float32(CROP / size)
+        crop = matrix.copy()
+        crop[:, 2] += crop[:, :2] @ corner
+        crop *= share
+        crop[:, 2] += (share - 1) / 2
+        around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
+        small = np.asarray(cv2.resize(drawn, (CROP, CROP), interpolation=cv2.INTER_AREA), np.float32)
+        mask = np.asarray(cv2.resize(opened, (CROP, CROP), interpolation=cv2.INTER_NEAREST), np.float32)
+        made = engine.refine(around, mask, small, self._style) - small
+        return np.asarray(cv2.resize(made, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
     def _dark(self, mask: Floats) -> Floats:
         """(h, w, 3) flesh that falls off into the dark."""
         depth = cv2.GaussianBlur(mask, (0, 0), max(2.0, 0.05 * mask.shape[1]))[..., None]
         style = self._style
         return np.asarray(style.flesh + (style.throat - style.flesh) * np.minimum(depth * depth * 1.3, 1.0))
+
+
+def _warped(picture: Pixels | Floats, matrix: Floats, shape: tuple[int, ...], flags: int) -> Any:
+    return cv2.warpAffine(picture, matrix, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _proxy(pose: Pose, face: Floats, apart: float, style: Style) -> MouthProxy:

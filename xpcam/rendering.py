@@ -30,6 +30,7 @@ from xpcam.face_landmarks import (
 from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
 from xpcam.mouth import Interior, Lips, Mouth
+from xpcam.mouth_engine import MouthEngine
 from xpcam.openings import Opening, Region, even_region
 from xpcam.relighting import Relighter
 from xpcam.target import OPENINGS, RING_PLACES, Target
@@ -55,10 +56,12 @@ class Look:
     Attributes:
         relight: shade its face anew when its head turns.
         interior: what shows between its lips where its picture does not (`Mouth`).
+        engine: the mouth engine, which its owner closes.
     """
 
     relight: bool = True
     interior: Interior = "on"
+    engine: MouthEngine | None = None
 
 
 LOOK = Look()
@@ -102,7 +105,12 @@ class Renderer:
         self._middle = np.repeat(lids.reshape(2, -1).mean(axis=1), len(RIGHT_EYE))
         self._height = np.abs(lids - self._middle)
         self._mouth = Mouth(
-            target.picture, target.params, self._face, own=eyes is None, interior=look.interior
+            target.picture,
+            target.params,
+            self._face,
+            own=eyes is None,
+            interior=look.interior,
+            engine=look.engine,
         )
         self._eyes = eyes or own_eyes(target.picture, target.params.landmarks)
         self._relighter = Relighter(target, self._region.size) if look.relight else None
@@ -127,9 +135,8 @@ class Renderer:
         self._turn_eyes(moving, params, eyes)
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
-            corner = self._region.corner + mouth.corner
-            seen = Lips(params, face, corner, lips, self._map[mouth.slices])
-            self._mouth.fill(moving[mouth.slices], seen, shown)
+            seen = Lips(params, face, self._region.corner, mouth, lips, self._map[mouth.slices])
+            self._mouth.fill(moving, seen, shown)
         if self._relighter is not None:
             self._relighter.shade(moving, points, depth, params.pose)
         return output

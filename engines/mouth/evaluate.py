@@ -1,0 +1,153 @@
+"""What the interiors are worth, on held-out portraits whose lips are apart: erased, made anew, compared.
+
+    python -m engines.mouth.evaluate [--model engines/mouth/mouth.onnx] [--plain runs/mouth/plain.pt]
+
+Inside the lips: mean absolute difference of 255, structural similarity (Wang et al., 2004; on grey, 7x7 windows),
+and the distance between EfficientNet-Lite0 features of the crops, which also taught the generator. Beside the drawn
+interior and the engine: the mean colour around the lips, OpenCV's inpainting, darkness, and the generator that only
+pixels and features have taught. Flicker: what camera noise and a trembling opening change, of 255, on average inside.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from engines.face_params.arrays import Floats, Pixels
+from engines.face_params.export import session
+from engines.face_params.train import imagenet_file
+from engines.mouth.augmentation import seen_again
+from engines.mouth.export import MouthGraph
+from engines.mouth.losses import Perception
+
+Fill = Callable[[Pixels, Floats], Floats]
+"""(128, 128, 7) planes and (22,) style -> (128, 128, 3) interior, 0 to 255."""
+
+SEEN = 60  # pixels of opening that a mouth must have to be judged
+
+
+def mean_colour(planes: Pixels, _style: Floats) -> Floats:
+    ring = (cv2.dilate(planes[..., 3], np.ones((15, 15))) > 0) & (planes[..., 3] == 0)
+    return np.broadcast_to(planes[..., :3][ring].mean(axis=0), (*planes.shape[:2], 3)).astype(np.float32)
+
+
+def telea(planes: Pixels, _style: Floats) -> Floats:
+    crop, mask = np.ascontiguousarray(planes[..., :3]), np.ascontiguousarray(planes[..., 3])
+    return np.asarray(cv2.inpaint(crop, mask, 5, cv2.INPAINT_TELEA), np.float32)
+
+
+def darkness(planes: Pixels, style: Floats) -> Floats:
+    """What `--interior dark` shows."""
+    mask = (planes[..., 3] > 0).astype(np.float32)
+    depth = cv2.GaussianBlur(mask, (0, 0), max(2.0, 0.05 * float(np.ptp(np.nonzero(mask)[1]))))[..., None]
+    flesh, throat = style[15:18] * 255, style[18:21] * 255
+    return np.asarray(flesh + (throat - flesh) * np.minimum(depth * depth * 1.3, 1.0), np.float32)
+
+
+def drawn(planes: Pixels, _style: Floats) -> Floats:
+    return planes[..., 4:].astype(np.float32)
+
+
+def exported(model: Path) -> Fill:
+    import onnx
+
+    run = session(onnx.load(model))
+    return lambda planes, style: np.asarray(
+        run.run(None, {"image": planes[None], "style": style[None]})[0][0]
+    )
+
+
+def trained(checkpoint: Path) -> Fill:
+    graph = MouthGraph()
+    graph.generator.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    graph.eval()
+
+    @torch.no_grad()
+    def fill(planes: Pixels, style: Floats) -> Floats:
+        return np.asarray(graph(torch.from_numpy(planes[None]), torch.from_numpy(style[None]))[0].numpy())
+
+    return fill
+
+
+def similarity(a: Floats, b: Floats) -> Floats:
+    """(H, W) structural similarity of two grey pictures."""
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray(cv2.blur(values, (7, 7)))
+
+    first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
+    together = mean(a * b) - mean_a * mean_b
+    over = (2 * mean_a * mean_b + first) * (2 * together + second)
+    return np.asarray(over / ((mean_a**2 + mean_b**2 + first) * (var_a + var_b + second)))
+
+
+def composed(planes: Pixels, made: Floats, truth: Pixels) -> Pixels:
+    soft = cv2.GaussianBlur((planes[..., 3] > 0).astype(np.float32), (3, 3), 0)[..., None]
+    return np.asarray(truth + (made - truth) * soft, np.float32).clip(0, 255).astype(np.uint8)
+
+
+def grey(picture: Pixels) -> Floats:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.float32)
+
+
+def noticed(fill: Fill, planes: Pixels, style: Floats) -> float:
+    """Mean absolute change inside the opening when the same face is seen again."""
+    unit = torch.from_numpy(planes[None]).permute(0, 3, 1, 2).float() / 255
+    again = (seen_again(unit) * 255).round().byte().permute(0, 2, 3, 1).numpy()[0]
+    inside = (planes[..., 3] > 0) & (again[..., 3] > 0)
+    return float(np.abs(fill(planes, style) - fill(np.ascontiguousarray(again), style))[inside].mean())
+
+
+def judge(fill: Fill, held: dict[str, np.ndarray], perception: Perception) -> dict[str, float]:
+    """The measures of one way to fill, averaged over the held-out mouths."""
+    rows = []
+    for planes, truth, style in zip(held["planes"], held["truth"], held["style"], strict=True):
+        inside = planes[..., 3] > 0
+        if inside.sum() < SEEN:
+            continue
+        made = composed(planes, fill(planes, style), truth)
+        with torch.no_grad():
+            pair = torch.from_numpy(np.stack([made, truth])).permute(0, 3, 1, 2).float() / 255
+            features = float(perception(pair[:1], pair[1:]))
+        off = np.abs(made.astype(np.float32) - truth)[inside].mean()
+        rows.append(
+            (off, similarity(grey(made), grey(truth))[inside].mean(), features, noticed(fill, planes, style))
+        )
+    return dict(zip(("L1", "SSIM", "features", "flicker"), np.mean(rows, axis=0).tolist(), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", type=Path, default=Path("runs/mouth/samples"))
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("mouth.onnx"))
+    parser.add_argument("--plain", type=Path, default=Path("runs/mouth/plain.pt"))
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    with np.load(options.samples / "test.npz") as stored:
+        held = {name: stored[name] for name in ("planes", "truth", "style")}
+    ways: dict[str, Fill] = {
+        "mean colour": mean_colour, "Telea": telea, "darkness": darkness, "drawn": drawn
+    }  # fmt: skip
+    if options.plain.is_file():
+        ways["pixels and features only"] = trained(options.plain)
+    if options.model.is_file():
+        ways["engine"] = exported(options.model)
+    perception = Perception(imagenet_file())
+    print("| filled with | L1 | SSIM | features | flicker |\n| --- | --- | --- | --- | --- |")
+    for name, fill in ways.items():
+        found = judge(fill, held, perception)
+        print(
+            f"| {name} | {found['L1']:.1f} | {found['SSIM']:.3f} | {found['features']:.3f} | {found['flicker']:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

