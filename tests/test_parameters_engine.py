@@ -1,4 +1,4 @@
-"""What the engine says a face is made of, on expressions of generated people who were kept out of training."""
+"""What the engine says a face is made of, on expressions of generated people kept out of training."""
 
 from functools import cache
 
@@ -85,7 +85,7 @@ def test_weights_are_weights(person: str) -> None:
 
 def test_a_face_s_shape_is_more_alike_to_itself_than_to_others() -> None:
     """Over three expressions each; in the landmarks, for weak components say little."""
-    shapes = face_model().landmark_identity
+    shapes, kinds = face_model().landmark_identity, ("neutral", "happy", "shocked")
     rows = np.array(
         [
             [

@@ -106,8 +106,8 @@ class Settings(BaseSettings):
         "on",
         "what shows between lips that the target's picture has shut: teeth and tongue, darkness, nothing",
     )
-    transfer: Literal["landmarks", "parameters"] = option(
-        "landmarks", "what is carried over: tracked points as they are, or blend shapes and most of the rest"
+    transfer: Literal["parameters", "landmarks"] = option(
+        "parameters", "what is carried over: blend shapes and most of the rest, or tracked points as they are"
     )
     smoothing: bool = option(True, "steady the tracked face")
 

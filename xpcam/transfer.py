@@ -12,7 +12,7 @@ from xpcam.face_model import face_model
 from xpcam.frame import Floats
 from xpcam.outline import outline
 
-KEPT = 0.7  # share of what the blend shapes do not explain that is carried over all the same
+KEPT = 0.85  # share of what the blend shapes do not explain that is carried over all the same
 
 
 @cache
