@@ -9,13 +9,13 @@ from faces import face, pose
 from PIL import Image
 
 from xpcam import target_clip
+from xpcam.animated_target import AnimatedClip
 from xpcam.clip_loop import FADE_FRAMES, Loop, find_loop, thumbnail
 from xpcam.clip_mouth import paint_out
 from xpcam.errors import TargetError
 from xpcam.face_landmarks import INNER_LIPS, LIPS_APART, RIGHT_LIDS, gap, unpose
 from xpcam.frame import FaceParams, Floats
 from xpcam.progress import unseen
-from xpcam.puppets import ClipPuppet
 from xpcam.retargeting import STILL, Gains
 from xpcam.target_clip import TargetClip, read_clip
 
@@ -158,25 +158,25 @@ def test_hardly_a_face_and_several_faces(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def puppet(tmp_path: Path) -> ClipPuppet:
-    return ClipPuppet(made(tmp_path, swaying(57)), Gains())
+def animated(tmp_path: Path) -> AnimatedClip:
+    return AnimatedClip(made(tmp_path, swaying(57)), Gains())
 
 
-def test_with_nobody_there_the_clip_plays_as_it_is(puppet: ClipPuppet, tmp_path: Path) -> None:
+def test_with_nobody_there_the_clip_plays_as_it_is(animated: AnimatedClip, tmp_path: Path) -> None:
     clip = made(tmp_path, swaying(57))
     for at in np.arange(5.0, 11.0, 0.07):
-        params = puppet.act(STILL, 0.0, float(at))
+        params = animated.act(STILL, 0.0, float(at))
         filmed = clip.decoded(int(clip.order[clip.moment(float(at) - 5.0)]))
-        np.testing.assert_array_equal(puppet.render(params), filmed)
-    puppet.close()
+        np.testing.assert_array_equal(animated.render(params), filmed)
+    animated.close()
 
 
-def test_whoever_is_followed_replaces_what_the_clip_says(puppet: ClipPuppet, tmp_path: Path) -> None:
+def test_whoever_is_followed_replaces_what_the_clip_says(animated: AnimatedClip, tmp_path: Path) -> None:
     clip = made(tmp_path, swaying(57))
     lips, lids, turns, own = [], [], [], []
     for at in np.arange(0.0, 4.0, 0.1):
-        params = puppet.act(STILL, 1.0, float(at))
-        picture = puppet.render(params)
+        params = animated.act(STILL, 1.0, float(at))
+        picture = animated.render(params)
         assert picture.shape == (SIZE[1], SIZE[0], 3)
         lips.append(opened(params, LIPS_APART))
         lids.append(opened(params, RIGHT_LIDS))
@@ -187,28 +187,28 @@ def test_whoever_is_followed_replaces_what_the_clip_says(puppet: ClipPuppet, tmp
     assert max(lips) < 0.03
     assert min(lids) > 0.9 * max(lids)
     assert np.ptp(turns) > 0.15  # its head still moves
-    puppet.close()
+    animated.close()
 
 
-def test_eyes_are_open_in_every_frame_that_is_moved(puppet: ClipPuppet) -> None:
+def test_eyes_are_open_in_every_frame_that_is_moved(animated: AnimatedClip) -> None:
     openings = []
     for at in np.arange(0.0, 4.0, 0.1):
-        puppet.act(STILL, 1.0, float(at))
-        openings.append(opened(puppet._scene_shown.face, RIGHT_LIDS))
+        animated.act(STILL, 1.0, float(at))
+        openings.append(opened(animated._scene_shown.face, RIGHT_LIDS))
     assert min(openings) > 0.8 * max(openings)
-    puppet.close()
+    animated.close()
 
 
-def test_the_person_comes_in_and_goes_without_a_jump(puppet: ClipPuppet) -> None:
+def test_the_person_comes_in_and_goes_without_a_jump(animated: AnimatedClip) -> None:
     """All at one moment of the clip: what changes is how far somebody is followed."""
     shown: list[Floats] = []
     for share in np.linspace(0.0, 1.0, 21):
-        params = puppet.act(STILL, float(share), 1.3)
-        shown.append(puppet.render(params).astype(np.float32))
+        params = animated.act(STILL, float(share), 1.3)
+        shown.append(animated.render(params).astype(np.float32))
     steps = [float(np.abs(later - before).mean()) for before, later in pairwise(shown)]
     whole = float(np.abs(shown[-1] - shown[0]).mean())
     assert max(steps) < 0.35 * whole + 0.2
-    puppet.close()
+    animated.close()
 
 
 def test_what_the_clips_mouth_shows_is_painted_out() -> None:

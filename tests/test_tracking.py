@@ -1,6 +1,7 @@
 """Tracking with engines that see a coloured disc as a face, and the smoothing of what is tracked."""
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from xpcam import face_landmarks as fl
 from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
 from xpcam.detection import SIDE, STRIDE, FaceDetector
-from xpcam.frame import Floats, Frame, Pixels
+from xpcam.frame import FaceParams, Floats, Frame, Pixels
 from xpcam.smoothing import FaceSmoother
 from xpcam.tracking import HOLD, LOOK_AROUND, SEARCH_EVERY, FaceTracker
 
@@ -39,6 +40,10 @@ class DiscEngine:
         return {
             "landmarks": landmarks[None].astype(np.float32),
             "confidence": np.array([confidence], np.float32),
+            "expression": np.full((1, 52), radius / 100, np.float32),
+            "identity": np.zeros((1, 80), np.float32),
+            "texture": np.ones((1, 80), np.float32),
+            "lighting": np.ones((1, 9, 3), np.float32),
         }
 
 
@@ -236,7 +241,8 @@ def test_a_large_face_is_shrunk_without_skipping_pixels() -> None:
 
 def smoothed(sequence: list[Floats], rate: float = 30.0) -> list[Floats]:
     smoother = FaceSmoother()
-    return [smoother(landmarks, i / rate)[0] for i, landmarks in enumerate(sequence)]
+    faces = [FaceParams(landmarks, fl.fit_pose(landmarks), 1.0) for landmarks in sequence]
+    return [smoother(face, i / rate).landmarks for i, face in enumerate(faces)]
 
 
 def lid_gap(landmarks: Floats) -> float:
@@ -286,9 +292,31 @@ def test_a_moving_head_is_followed() -> None:
 
 def test_smoothing_starts_anew_after_a_gap() -> None:
     smoother = FaceSmoother()
-    smoother(face().landmarks, 0.0)
-    elsewhere = face({}, pose(at=(500, 300))).landmarks
-    np.testing.assert_allclose(smoother(elsewhere, 5.0)[0], elsewhere, atol=0.05)
+    smoother(face(), 0.0)
+    elsewhere = face({}, pose(at=(500, 300)))
+    np.testing.assert_allclose(smoother(elsewhere, 5.0).landmarks, elsewhere.landmarks, atol=0.05)
+
+
+def test_the_expression_is_steadied_but_a_blink_survives() -> None:
+    rng = np.random.default_rng(2)
+    smoother, told = FaceSmoother(), []
+    for i in range(90):
+        expression = rng.normal(0.2, 0.03, 52).astype(np.float32)
+        expression[0] = 1.0 if 60 <= i < 64 else 0.0
+        told.append(smoother(replace(face(), expression=expression), i / 30).expression)
+    told_at = np.stack(told)
+    assert told_at[20:, 1:].std() < 0.02
+    assert told_at[60:64, 0].max() > 0.85
+
+
+def test_the_groups_of_the_engine_travel_along() -> None:
+    subject, *_ = tracker(smooth=False)
+    params = subject.track(frames(scene((200, 150, 60)))[0])
+    assert params is not None
+    assert 0.1 < params.expression[0] == params.expression[51]
+    assert params.appearance is not None
+    assert params.appearance.lighting.shape == (9, 3)
+    assert params.appearance.texture[0] == 1.0
 
 
 def test_the_tracker_smooths_when_asked() -> None:

@@ -39,7 +39,14 @@ GONE_AFTER = 0.5  # seconds without a camera frame after which the target idles
 LOOK_AHEAD = 30.0  # seconds of a driver video in which a first face is looked for
 FACE_PARAMS = Contract(
     {"image": Tensor("uint8", (1, CROP, CROP, 3))},
-    {"landmarks": Tensor("float32", (1, LANDMARKS, 3)), "confidence": Tensor("float32", (1,))},
+    {
+        "landmarks": Tensor("float32", (1, LANDMARKS, 3)),
+        "confidence": Tensor("float32", (1,)),
+        "expression": Tensor("float32", (1, 52)),
+        "identity": Tensor("float32", (1, 80)),
+        "texture": Tensor("float32", (1, 80)),
+        "lighting": Tensor("float32", (1, 9, 3)),
+    },
 )
 FACE_DETECTOR = Contract(
     {"image": Tensor("uint8", (1, SIDE, SIDE, 3))},
@@ -75,7 +82,13 @@ def open_pipeline(
     gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
     look = Look(settings.relight, settings.interior)
     pipeline = Pipeline(
-        prepared, tracker, gains, mirror=settings.mirror, look=look, meter=meter
+        prepared,
+        tracker,
+        gains,
+        mirror=settings.mirror,
+        look=look,
+        by_parameters=settings.transfer == "parameters",
+        meter=meter,
     )
     stack.callback(pipeline.close)
     return pipeline

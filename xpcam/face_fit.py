@@ -49,6 +49,7 @@ class _System:
     basis: Doubles  # (132, 1434)
     weighted: Doubles  # (132, 1434), each column times its weight
     matrix: Doubles  # (132, 132)
+    prior: Doubles  # (132,) what a coefficient's squared distance from its prior mean costs
 
 
 @cache
@@ -62,22 +63,29 @@ def _system() -> _System:
     prior = np.full(len(basis), NOISE**2)
     prior[IDENTITIES:] /= EXPRESSION**2
     weighted = flat * weight.ravel()
-    return _System(model.landmark_mean.astype(np.float64), flat, weighted, weighted @ flat.T + np.diag(prior))
+    matrix = weighted @ flat.T + np.diag(prior)
+    return _System(model.landmark_mean.astype(np.float64), flat, weighted, matrix, prior)
 
 
-def fit(landmarks: Floats) -> FaceFit:
+def fit(landmarks: Floats, expected: Floats | None = None) -> FaceFit:
     """The most probable parameters for (478, 3) landmarks in pixels: least squares and pose in turn.
+
+    Landmarks alone hardly tell some shapes apart (a pucker from a small mouth): `expected` (52,), the
+    weights that the engine read, is where the prior has its mean; a resting face without it.
 
     The landmarks' errors and the parameters are taken as normally distributed, which makes it a ridge
     regression at each pose (Blanz and Vetter, SIGGRAPH 1999, section 4, for landmarks alone).
     """
     system = _system()
     coefficients = np.zeros(len(system.basis))
+    before = np.zeros(len(system.basis))
+    if expected is not None:
+        before[IDENTITIES:] = expected
     shape, goal = system.mean, landmarks.astype(np.float64)
     for _ in range(ROUNDS):
         rotation, scale, shift = fl.similarity(shape, goal)
         wanted = ((goal - shift) @ rotation / scale - system.mean).ravel()
-        coefficients = _bounded(system.matrix, system.weighted @ wanted)
+        coefficients = _bounded(system.matrix, system.weighted @ wanted + system.prior * before)
         shape = system.mean + (coefficients @ system.basis).reshape(-1, 3)
     pose = Pose(fl.rotation_vector(rotation.astype(np.float32)), shift[:2].astype(np.float32), scale)
     reached = scale * shape @ rotation.T + shift

@@ -86,7 +86,7 @@ def save(picture: Pixels, path: Path) -> None:
 def inspect(picture: Pixels, face: FaceParams) -> Inspection:
     """Fit the face model to a face found in a picture, and show everything."""
     crop, landmarks = _cropped(picture, face.landmarks)
-    found = fit(landmarks)
+    found = fit(landmarks, face.expression)
     appearance = appearance_of(crop, found)
     drawn, mask = _redrawn(found, appearance)
     error = np.abs(drawn - crop.astype(np.float32) / 255).mean(axis=2)

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
+from xpcam.animated_target import AnimatedTarget
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.idling import Presence
 from xpcam.neutral import NeutralFinder
-from xpcam.puppets import Puppet
 from xpcam.rendering import LOOK, Look
 from xpcam.retargeting import Gains, Motion, mirrored, observe
-from xpcam.stage import AnyTarget, Stage
+from xpcam.target_switch import AnyTarget, TargetSwitch
 from xpcam.virtual_camera import VirtualCamera
 
 log = logging.getLogger(__name__)
@@ -141,6 +141,7 @@ class Pipeline:
         gains: how much of each region is carried over.
         mirror: exchange left and right.
         look: how the target is drawn.
+        by_parameters: carry over blend shapes and most of the rest (see `transfer`), not points as they are.
         meter: times the stages; one of its own by default.
     """
 
@@ -152,14 +153,16 @@ class Pipeline:
         *,
         mirror: bool = False,
         look: Look = LOOK,
+        by_parameters: bool = False,
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
         self._tracker = tracker
         self._mirror = mirror
+        self._by_parameters = by_parameters
         self._neutral = NeutralFinder()
         self._presence = Presence()
-        self._stage = Stage(target, gains, look)
+        self._targets = TargetSwitch(target, gains, look)
         self._engine_failed = False
         self._seen_at = -np.inf
         self._relearn = False
@@ -173,31 +176,31 @@ class Pipeline:
             self._tracker.reset()
         person = self._track(frame) if frame is not None else None
         with self.meter.stage("retarget"):
-            puppet, params = self._act(self._observe(person, at), at)
+            animated, params = self._act(self._observe(person, at), at)
         with self.meter.stage("render"):
-            return puppet.render(params)
+            return animated.render(params)
 
     def follow(self, motion: Motion | None, at: float) -> Pixels:
         """The picture for `at` seconds of a target that makes `motion`, or idles where there is none."""
         with self.meter.stage("retarget"):
-            puppet, params = self._act(motion, at)
+            animated, params = self._act(motion, at)
         with self.meter.stage("render"):
-            return puppet.render(params)
+            return animated.render(params)
 
     def show(self, index: int) -> None:
         """Change to a target of a folder, counted from 0 by name; callable from a signal handler.
 
         It is prepared in a thread, and shown when it is ready. Raises IndexError where there is none.
         """
-        self._stage.show(index)
+        self._targets.show(index)
 
     def show_next(self) -> None:
         """Change to the next target of a folder; callable from a signal handler."""
-        self._stage.show_next()
+        self._targets.show_next()
 
     def close(self) -> None:
         """Stop what works in the background."""
-        self._stage.close()
+        self._targets.close()
 
     def relearn(self) -> None:
         """Learn the neutral face anew from the next frame on; callable from a signal handler."""
@@ -219,12 +222,12 @@ class Pipeline:
             self._presence.enter()
             self._seen_at = np.inf
 
-    def _act(self, motion: Motion | None, at: float) -> tuple[Puppet, FaceParams]:
+    def _act(self, motion: Motion | None, at: float) -> tuple[AnimatedTarget, FaceParams]:
         if motion is not None and self._mirror:
             motion = mirrored(motion)
-        puppet = self._stage.puppet()
+        animated = self._targets.current()
         motion = self._presence.motion(motion, at)
-        return puppet, puppet.act(motion, self._presence.share, at)
+        return animated, animated.act(motion, self._presence.share, at)
 
     def _observe(self, person: FaceParams | None, at: float) -> Motion | None:
         if person is None:
@@ -235,7 +238,7 @@ class Pipeline:
             self._relearn = False
         self._seen_at = at
         neutral = self._neutral.update(person, at)
-        return None if neutral is None else observe(person, neutral)
+        return None if neutral is None else observe(person, neutral, self._by_parameters)
 
     def _track(self, frame: Frame) -> FaceParams | None:
         self.meter.add("decode", frame.decode_seconds)

@@ -32,6 +32,7 @@ from xpcam.face_landmarks import (
 from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.neutral import Neutral
 from xpcam.outline import believable
+from xpcam.transfer import explained
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
 LID_CLOSED = 0.26  # share of the neutral opening at which a lid counts as shut
@@ -102,14 +103,22 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
     )
 
 
-def observe(person: FaceParams, neutral: Neutral) -> Motion:
-    """What the person does, against the person's own neutral face."""
+def observe(person: FaceParams, neutral: Neutral, by_parameters: bool = False) -> Motion:
+    """What the person does, against the person's own neutral face.
+
+    Args:
+        by_parameters: carry blend shapes and a share of the rest, in place of all landmarks as they are.
+    """
     face = unpose(person.landmarks, person.pose)
     opened = [gap(face, lids) / max(gap(neutral.face, lids), 0.02) for lids in (RIGHT_LIDS, LEFT_LIDS)]
     turn = rotation_matrix(person.pose.rotation) @ rotation_matrix(neutral.pose.rotation).T
     here, there = (apply_pose(PIVOT[None], pose)[0, :2] for pose in (person.pose, neutral.pose))
     return Motion(
-        offsets=believable(face - neutral.face),
+        offsets=(
+            explained(face - neutral.face, person.expression - neutral.expression)
+            if by_parameters
+            else believable(face - neutral.face)
+        ),
         lids=np.array(opened, np.float32),
         turn=rotation_vector(turn),
         shift=(here - there) / np.float32(neutral.pose.scale),

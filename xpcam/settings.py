@@ -106,6 +106,9 @@ class Settings(BaseSettings):
         "on",
         "what shows between lips that the target's picture has shut: teeth and tongue, darkness, nothing",
     )
+    transfer: Literal["parameters", "landmarks"] = option(
+        "parameters", "what is carried over: blend shapes and most of the rest, or tracked points as they are"
+    )
     smoothing: bool = option(True, "steady the tracked face")
 
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = option("auto", "where the engines run")

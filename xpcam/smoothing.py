@@ -5,12 +5,13 @@ own frame, where lids and lips have a higher cut-off, so that a blink survives w
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from xpcam import face_landmarks
-from xpcam.face_landmarks import LANDMARKS, fit_pose, rotation_matrix
-from xpcam.frame import Floats, Pose
+from xpcam.face_landmarks import LANDMARKS, rotation_matrix
+from xpcam.frame import FaceParams, Floats, Pose
 
 DERIVATIVE_CUTOFF = 2.0  # hertz
 LONGEST_GAP = 0.5  # seconds without a face after which the past no longer counts
@@ -19,6 +20,7 @@ LONGEST_GAP = 0.5  # seconds without a face after which the past no longer count
 SKIN, BROWS = (1.5, 10.0), (0.8, 6.0)
 CORNERS = (1.0, 6.0)
 LIPS, LIDS, IRISES = (2.5, 12.0), (2.0, 18.0), (0.8, 10.0)
+EXPRESSION = (1.5, 6.0)  # a unit is a whole blend shape
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 
 
@@ -84,6 +86,7 @@ class FaceSmoother:
         # Translation, scale and rotation are one value of three numbers each.
         self._pose = OneEuro(*_columns([TRANSLATION, SCALE, ROTATION]))
         self._shape = OneEuro(*_columns(_landmark_settings()))
+        self._expression = OneEuro(*_columns([EXPRESSION] * 52))
         self._unit = 1.0
         self._before: float | None = None
 
@@ -91,20 +94,21 @@ class FaceSmoother:
         """Forget the past: the next face is taken as it comes."""
         self._pose.reset()
         self._shape.reset()
+        self._expression.reset()
         self._before = None
 
-    def __call__(self, landmarks: Floats, seconds: float) -> tuple[Floats, Pose]:
-        """Steadied (478, 3) landmarks and their pose, at `seconds` on any steady clock."""
+    def __call__(self, face: FaceParams, seconds: float) -> FaceParams:
+        """The face steadied: landmarks, pose and expression, at `seconds` on any steady clock."""
         if self._before is None or not 0 < seconds - self._before < LONGEST_GAP:
             self.reset()
         dt = 1.0 if self._before is None else seconds - self._before
-        raw = fit_pose(landmarks)
         if self._before is None:
-            self._unit = raw.scale
+            self._unit = face.pose.scale
         self._before = seconds
-        shape = self._shape(_to_model(landmarks, raw), dt)
-        pose = self._filter_pose(raw, dt)
-        return _to_image(shape, pose), pose
+        shape = self._shape(_to_model(face.landmarks, face.pose), dt)
+        expression = self._expression(face.expression[:, None], dt)[:, 0]
+        pose = self._filter_pose(face.pose, dt)
+        return replace(face, landmarks=_to_image(shape, pose), pose=pose, expression=expression)
 
     def _filter_pose(self, pose: Pose, dt: float) -> Pose:
         row = np.zeros((3, 3), np.float32)

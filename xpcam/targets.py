@@ -7,9 +7,9 @@ from pathlib import Path
 
 from xpcam import target, target_cache
 from xpcam.progress import Progress
-from xpcam.stage import AnyTarget
 from xpcam.target_clip import Tracker, is_clip, read_clip
 from xpcam.target_folder import load_folder
+from xpcam.target_switch import AnyTarget
 
 log = logging.getLogger(__name__)
 

@@ -1,5 +1,7 @@
 """Frame -> FaceParams: find the face, place its landmarks, follow and steady them."""
 
+from dataclasses import dataclass, replace
+
 import cv2
 import numpy as np
 
@@ -7,7 +9,7 @@ from xpcam.crops import CROP, SteadySquare, crop_matrix, face_square, invert, tr
 from xpcam.detection import Detection, FaceDetector, Runs
 from xpcam.eyes import gaze_of
 from xpcam.face_landmarks import fit_pose, outer_eye_distance, unpose
-from xpcam.frame import FaceParams, Floats, Frame, Pixels
+from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels
 from xpcam.iris_reading import with_irises
 from xpcam.smoothing import FaceSmoother
 
@@ -21,6 +23,23 @@ LOOK_AROUND = 2.0  # seconds between looks for somebody nearer than the face tha
 NEARER = 1.5  # times as large as the followed face is somebody nearer
 MOVED = 0.07  # share of the face's side it may move before its crop is cut again
 SMALLEST = 16.0  # side of the smallest face that is followed, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the engine says of one crop.
+
+    Attributes:
+        landmarks: (478, 3) pixels of the picture.
+        confidence: 0 to 1.
+        expression: (52,) ARKit weights.
+        appearance: whose face it is and how it is lit.
+    """
+
+    landmarks: Floats
+    confidence: float
+    expression: Floats
+    appearance: Appearance
 
 
 class FaceTracker:
@@ -53,7 +72,7 @@ class FaceTracker:
 
     def reset(self) -> None:
         """Forget the face; the next frame is searched."""
-        self._raw: Floats | None = None
+        self._raw: Reading | None = None
         self._square.reset()
         self._shown: FaceParams | None = None
         self._misses = 0
@@ -77,10 +96,10 @@ class FaceTracker:
         if reading is None:
             return self._missed()
         self._misses = 0
-        self._raw, confidence = reading
-        self._square.learn(self._raw)
-        seen = with_irises(frame.pixels, self._raw)
-        self._shown = self._params(seen, confidence, frame.captured_at)
+        self._raw = reading
+        self._square.learn(reading.landmarks)
+        seen = replace(reading, landmarks=with_irises(frame.pixels, reading.landmarks))
+        self._shown = self._params(seen, frame.captured_at)
         return self._shown
 
     def locate(self, pixels: Pixels) -> list[FaceParams]:
@@ -88,15 +107,14 @@ class FaceTracker:
         faces = self._confirmed(pixels, self._detector.detect(pixels))
         if not faces:  # a face that fills the picture
             faces = self._confirmed(pixels, self._detector.detect(pixels, share=0.6))
-        found = [FaceParams(points, fit_pose(points), confidence) for points, confidence in faces]
+        found = [_as_read(face) for face in faces]
         return sorted(found, key=lambda face: face.pose.scale, reverse=True)
 
-    def _params(self, landmarks: Floats, confidence: float, seconds: float) -> FaceParams:
-        if self._smoother is None:
-            pose = fit_pose(landmarks)
-        else:
-            landmarks, pose = self._smoother(landmarks, seconds)
-        return FaceParams(landmarks, pose, confidence, gaze=gaze_of(unpose(landmarks, pose)))
+    def _params(self, reading: Reading, seconds: float) -> FaceParams:
+        face = _as_read(reading)
+        if self._smoother is not None:
+            face = self._smoother(face, seconds)
+        return replace(face, gaze=gaze_of(unpose(face.landmarks, face.pose)))
 
     def _missed(self) -> FaceParams | None:
         if self._raw is None:
@@ -106,17 +124,18 @@ class FaceTracker:
             self.reset()
         return self._shown
 
-    def _follow(self, pixels: Pixels) -> tuple[Floats, float] | None:
+    def _follow(self, pixels: Pixels) -> Reading | None:
         """Read the face where it was a frame ago; where it moved far, once more where it is now."""
         assert self._raw is not None
-        centre, side, roll = self._square.of(self._raw)
-        landmarks, confidence = self._read(pixels, centre, side, roll)
-        now = self._square.of(landmarks)
-        if confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
-            landmarks, confidence = self._read(pixels, *now)
-        return (landmarks, confidence) if confidence >= CONFIDENT and _plausible(landmarks, pixels) else None
+        centre, side, roll = self._square.of(self._raw.landmarks)
+        reading = self._read(pixels, centre, side, roll)
+        now = self._square.of(reading.landmarks)
+        if reading.confidence >= CONFIDENT and float(np.linalg.norm(now[0] - centre)) > MOVED * side:
+            reading = self._read(pixels, *now)
+        believed = reading.confidence >= CONFIDENT and _plausible(reading.landmarks, pixels)
+        return reading if believed else None
 
-    def _nearer(self, frame: Frame) -> tuple[Floats, float] | None:
+    def _nearer(self, frame: Frame) -> Reading | None:
         """Somebody clearly nearer than the face that is followed, looked for now and then.
 
         Or a face on a poster, found before its owner sat down, would be followed for ever.
@@ -126,7 +145,7 @@ class FaceTracker:
         first, self._looked = np.isneginf(self._looked), frame.captured_at
         if first:
             return None
-        centre, side, _ = face_square(self._raw)
+        centre, side, _ = face_square(self._raw.landmarks)
         larger = [
             other
             for other in self._detector.detect(frame.pixels)
@@ -137,9 +156,9 @@ class FaceTracker:
             return None
         self.reset()
         self._looked = frame.captured_at
-        return max(faces, key=lambda face: outer_eye_distance(face[0]))
+        return max(faces, key=lambda face: outer_eye_distance(face.landmarks))
 
-    def _search(self, pixels: Pixels) -> tuple[Floats, float] | None:
+    def _search(self, pixels: Pixels) -> Reading | None:
         """The largest face in the whole picture; looks at some of the frames only."""
         self._wait -= 1
         if self._wait >= 0:
@@ -148,32 +167,32 @@ class FaceTracker:
         if not faces:
             self._wait = self._search_every - 1
             return None
-        return max(faces, key=lambda face: outer_eye_distance(face[0]))
+        return max(faces, key=lambda face: outer_eye_distance(face.landmarks))
 
-    def _confirmed(self, pixels: Pixels, detections: list[Detection]) -> list[tuple[Floats, float]]:
+    def _confirmed(self, pixels: Pixels, detections: list[Detection]) -> list[Reading]:
         """Those detections in which the landmark network sees a face, and the same face again."""
-        faces: list[tuple[Floats, float]] = []
+        faces: list[Reading] = []
         for detection in detections:
             reading = self._confirm(pixels, detection)
-            if reading is not None and not any(_same(reading[0], other) for other, _ in faces):
+            if reading is not None and not any(_same(reading.landmarks, other.landmarks) for other in faces):
                 faces.append(reading)
         return faces
 
-    def _confirm(self, pixels: Pixels, detection: Detection) -> tuple[Floats, float] | None:
+    def _confirm(self, pixels: Pixels, detection: Detection) -> Reading | None:
         """Landmarks that read the same from their own crop, with a confidence that never fell low."""
-        landmarks, confidence = self._read(pixels, detection.centre, detection.side, detection.roll)
-        for reading in range(READINGS):
-            if confidence < SURE or not _plausible(landmarks, pixels):
+        reading = self._read(pixels, detection.centre, detection.side, detection.roll)
+        for again in range(READINGS):
+            if reading.confidence < SURE or not _plausible(reading.landmarks, pixels):
                 return None
-            before = landmarks
-            landmarks, confidence = self._read(pixels, *face_square(landmarks))
-            drift = float(np.linalg.norm((landmarks - before)[:, :2], axis=1).mean())
-            if reading > 0 and drift < STEADY * outer_eye_distance(landmarks):
-                return (landmarks, confidence) if confidence >= SURE else None
+            before = reading.landmarks
+            reading = self._read(pixels, *face_square(before))
+            drift = float(np.linalg.norm((reading.landmarks - before)[:, :2], axis=1).mean())
+            if again > 0 and drift < STEADY * outer_eye_distance(reading.landmarks):
+                return reading if reading.confidence >= SURE else None
         return None
 
-    def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> tuple[Floats, float]:
-        """Landmarks (478, 3) in the picture and confidence, from a crop about one place."""
+    def _read(self, pixels: Pixels, centre: Floats, side: float, roll: float) -> Reading:
+        """What the engine says of a crop about one place."""
         matrix = crop_matrix(centre, max(side, 1.0), roll)
         if side > 1.1 * CROP:  # linear sampling would skip pixels of a large face: cut double, then shrink
             double = matrix * 2 + np.array([[0, 0, 0.5], [0, 0, 0.5]], np.float32)
@@ -185,7 +204,23 @@ class FaceTracker:
             flags = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
             cv2.warpAffine(pixels, matrix, (CROP, CROP), self._crop[0], **flags)
         result = self._engine.run({"image": self._crop})
-        return transform(result["landmarks"][0], invert(matrix)), float(result["confidence"][0])
+        return Reading(
+            transform(result["landmarks"][0], invert(matrix)),
+            float(result["confidence"][0]),
+            result["expression"][0],
+            Appearance(result["identity"][0], result["texture"][0], result["lighting"][0]),
+        )
+
+
+def _as_read(reading: Reading) -> FaceParams:
+    """The face before it is steadied."""
+    return FaceParams(
+        reading.landmarks,
+        fit_pose(reading.landmarks),
+        reading.confidence,
+        reading.expression,
+        appearance=reading.appearance,
+    )
 
 
 def _plausible(landmarks: Floats, pixels: Pixels) -> bool:

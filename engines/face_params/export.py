@@ -26,39 +26,62 @@ from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.evaluate import judge, load_clips
 from engines.face_params.face_free import texture
 from engines.face_params.network import CROP, DetectorNet, LandmarkNet
+from engines.face_params.parameter_net import ParameterNet
 from engines.face_params.warping import lip_sides
 
-VERSION = "1.0"
+VERSION = "2.0"
 OPSET = 17
 # Under doubt the network says the mean of all that could be: 0.91 of a lip opening on the held-out portraits, and
 # smoothing takes 5 % of speech. The lips part by so much more.
 LIP_GAIN = 1.15
-TOLERANCE = {"landmarks": 0.02, "confidence": 1e-4, "score": 1e-4, "geometry": 1e-3}  # pixels, chances, cells
-TOLERANCE_STORED = {"landmarks": 0.3, "confidence": 0.01, "score": 0.01, "geometry": 0.05}
+TOLERANCE = {
+    "landmarks": 0.02,
+    "confidence": 1e-4,
+    "identity": 2e-3,
+    "expression": 1e-3,
+    "texture": 2e-3,
+    "lighting": 1e-3,
+    "score": 1e-4,
+    "geometry": 1e-3,
+}  # pixels, chances, standard deviations, weights, light, chances, cells
+TOLERANCE_STORED = {
+    "landmarks": 0.3,
+    "confidence": 0.01,
+    "identity": 0.1,
+    "expression": 0.03,
+    "texture": 0.1,
+    "lighting": 0.03,
+    "score": 0.01,
+    "geometry": 0.05,
+}
 
 
-class LandmarkGraph(nn.Module):
-    """uint8 (1, 256, 256, 3) -> landmarks (1, 478, 3) in crop pixels, confidence (1,)."""
+class FaceGraph(nn.Module):
+    """uint8 (1, 256, 256, 3) -> landmarks (1, 478, 3) in crop pixels, confidence (1,), and what the face is made of."""
 
-    outputs = ("landmarks", "confidence")
+    outputs = ("landmarks", "confidence", "identity", "expression", "texture", "lighting")
     shape = (1, CROP, CROP, 3)
     title = "face_params"
-    about = "roll-aligned face crop, BGR; 478 landmarks in crop pixels, z negative towards the camera"
+    about = (
+        "roll-aligned face crop, BGR; 478 landmarks in crop pixels, z negative towards the camera; identity and texture in "
+        "standard deviations, expression ARKit weights, lighting spherical harmonics of xpcam.face_model"
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.network = LandmarkNet(torch.zeros(478, 3))
         self.network.backbone.freeze_early()
+        self.parameters_of = ParameterNet(torch.zeros(478, 3))
         upper, lower = lip_sides()
         apart = (LIP_GAIN - 1) * (0.6 * lower - 0.4 * upper)
         self.register_buffer("apart", torch.tensor(apart, dtype=torch.float32).view(1, -1, 1))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         pixels = image.permute(0, 3, 1, 2).float()
-        coarse, logit = self.network.coarse(pixels)
+        near, far, coarse, logit = self.network.look(pixels)
         landmarks = self.network.refine(pixels, coarse, both_ways=True)
         opening = landmarks[:, 14:15] - landmarks[:, 13:14]
-        return landmarks + self.apart * opening, logit.sigmoid()
+        return landmarks + self.apart * opening, logit.sigmoid(), *self.parameters_of(near, far, landmarks)
 
 
 class DetectorGraph(nn.Module):
@@ -78,7 +101,7 @@ class DetectorGraph(nn.Module):
         return score.sigmoid(), geometry
 
 
-GRAPHS: dict[str, Any] = {"landmarks": LandmarkGraph, "detector": DetectorGraph}
+GRAPHS: dict[str, Any] = {"landmarks": FaceGraph, "detector": DetectorGraph}
 
 
 def stored_as_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -193,6 +216,7 @@ def main() -> None:
     )
     parser.add_argument("--net", choices=tuple(GRAPHS), default="landmarks")
     parser.add_argument("--checkpoint", type=Path, help="default: runs/<net>/checkpoint.pt")
+    parser.add_argument("--parameters", type=Path, default=Path("runs/parameters/parameters.pt"))
     parser.add_argument("--output", type=Path, help="default: beside this file")
     parser.add_argument("--clips", type=Path, help=".npz of labelled clips to judge the landmarks on")
     options = parser.parse_args()
@@ -200,6 +224,8 @@ def main() -> None:
     saved = torch.load(options.checkpoint or Path("runs") / options.net / "checkpoint.pt", weights_only=True)
     graph = GRAPHS[options.net]()
     graph.network.load_state_dict(saved["average"])
+    if options.net == "landmarks":
+        graph.parameters_of.load_state_dict(torch.load(options.parameters, weights_only=True)["average"])
     graph.eval()
     model = to_onnx(graph, saved["settings"], saved["step"])
     check(graph, model, stored=False)

@@ -33,6 +33,14 @@ def norms(network: nn.Module) -> dict[nn.Module, nn.BatchNorm2d]:
     return {m[0]: m[1] for m in rows if isinstance(m[0], nn.Conv2d) and isinstance(m[1], nn.BatchNorm2d)}
 
 
+def pass_on(norm: nn.BatchNorm2d, bias: Tensor) -> None:
+    """Let a batch norm add `bias` and do nothing else."""
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
+    norm.weight.fill_(1)
+    norm.bias.copy_(bias)
+
+
 def load_folded(network: LandmarkNet, path: Path) -> None:
     """Put the graph's weights into `network`, whose early stages are frozen, batch norms set to pass everything on.
 
@@ -62,10 +70,7 @@ def load_folded(network: LandmarkNet, path: Path) -> None:
                 assert convolution.bias is not None
                 convolution.bias.copy_(bias)
                 continue
-            norm.running_mean.zero_()
-            norm.running_var.fill_(1 - norm.eps)
-            norm.weight.fill_(1)
-            norm.bias.copy_(bias)
+            pass_on(norm, bias)
     linear = {name: value for name, value in named.items() if name in network.state_dict()}
     network.load_state_dict(
         {name: value.view(network.state_dict()[name].shape) for name, value in linear.items()}, strict=False

@@ -25,7 +25,7 @@ APART = 0.02  # lips of a clip that are farther apart (outer-eye distances) show
 AHEAD = 2  # pictures of a clip that are prepared before their moment comes
 
 
-class Puppet(Protocol):
+class AnimatedTarget(Protocol):
     """What the pipeline needs of any target. Pictures stay as they are for two further calls."""
 
     def act(self, motion: Motion, followed: float, at: float, /) -> FaceParams:
@@ -38,7 +38,7 @@ class Puppet(Protocol):
         """Stop what works in the background."""
 
 
-class StillPuppet:
+class AnimatedStill:
     """A still picture that is moved."""
 
     def __init__(self, target: Target, gains: Gains, look: Look = LOOK) -> None:
@@ -74,7 +74,7 @@ class Scene:
     trust: float
 
 
-class ClipPuppet:
+class AnimatedClip:
     """A clip that plays round after round, whose person makes another's expressions.
 
     Args:

@@ -1,9 +1,9 @@
-"""The puppet on show, and the quick change to another one of a folder."""
+"""The target on show, and the quick change to another one of a folder."""
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from xpcam.puppets import ClipPuppet, Puppet, StillPuppet
+from xpcam.animated_target import AnimatedClip, AnimatedStill, AnimatedTarget
 from xpcam.rendering import LOOK, Look
 from xpcam.retargeting import Gains
 from xpcam.target import Target
@@ -16,8 +16,8 @@ AnyTarget = Target | TargetClip | tuple[Stored, ...]
 """What can be shown: a still, a clip, or the stills of a folder, of which the first is shown first."""
 
 
-class Stage:
-    """Holds one puppet at a time; the next one is made in a thread while the last one still plays.
+class TargetSwitch:
+    """Holds one animated target at a time; the next one is made in a thread while the last one still plays.
 
     Args:
         target: what is shown.
@@ -30,12 +30,12 @@ class Stage:
         self._choices = target if isinstance(target, tuple) else ()
         self._executor = ThreadPoolExecutor(1, "next-target")
         self._wanted: int | None = None
-        self._coming: Future[Puppet] | None = None
+        self._coming: Future[AnimatedTarget] | None = None
         self.index = 0
         if isinstance(target, TargetClip):
-            self._puppet: Puppet = ClipPuppet(target, gains, look)
+            self._current: AnimatedTarget = AnimatedClip(target, gains, look)
         else:
-            self._puppet = self._still(target[0].target() if isinstance(target, tuple) else target)
+            self._current = self._still(target[0].target() if isinstance(target, tuple) else target)
 
     def show(self, index: int) -> None:
         """Change to a target of the folder as soon as it is ready; callable from a signal handler.
@@ -53,11 +53,11 @@ class Stage:
             latest = self.index if self._wanted is None else self._wanted
             self.show((latest + 1) % len(self._choices))
 
-    def puppet(self) -> Puppet:
-        """The puppet for the next picture."""
+    def current(self) -> AnimatedTarget:
+        """The target that the next picture is of."""
         if self._coming is not None and self._coming.done():
-            self._puppet.close()
-            self._puppet, self._coming = self._coming.result(), None
+            self._current.close()
+            self._current, self._coming = self._coming.result(), None
             log.info("target: %s", self._choices[self.index].name)
         wanted = self._wanted
         if wanted is not None and self._coming is None:
@@ -65,12 +65,12 @@ class Stage:
             if wanted != self.index:
                 self.index = wanted
                 self._coming = self._executor.submit(lambda: self._still(self._choices[wanted].target()))
-        return self._puppet
+        return self._current
 
     def close(self) -> None:
         """Stop what works in the background."""
         self._executor.shutdown(wait=True, cancel_futures=True)
-        self._puppet.close()
+        self._current.close()
 
-    def _still(self, target: Target) -> Puppet:
-        return StillPuppet(target, self._gains, self._look)
+    def _still(self, target: Target) -> AnimatedTarget:
+        return AnimatedStill(target, self._gains, self._look)
