@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import openpeople
 import pytest
+from faces import face, pose
 
-from tests.faces import face, pose
 from xpcam import cli
 from xpcam.inspect import PANEL, inspect
 

@@ -87,13 +87,7 @@ def test_a_face_s_shape_is_more_alike_to_itself_than_to_others() -> None:
     """Over three expressions each; in the landmarks, for weak components say little."""
     shapes, kinds = face_model().landmark_identity, ("neutral", "happy", "shocked")
     rows = np.array(
-        [
-            [
-                np.tensordot(appearance(person, kind)[0], shapes, axes=1)
-                for kind in ("neutral", "happy", "shocked")
-            ]
-            for person in PEOPLE
-        ]
+        [[np.tensordot(appearance(person, kind)[0], shapes, axes=1) for kind in kinds] for person in PEOPLE]
     )[..., :2]
     middle = rows.mean(axis=1, keepdims=True)
     within = np.linalg.norm(rows - middle, axis=-1).mean()
