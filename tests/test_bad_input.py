@@ -93,7 +93,7 @@ class Case:
 
 CASES = {
     "target: missing": Case(lambda d: ["--target", str(d / "x.png")], 3, "no such file"),
-    "target: folder": Case(lambda d: ["--target", str(d)], 3, "no such file"),
+    "target: folder without pictures": Case(lambda d: ["--target", str(d)], 3, "at least one picture"),
     "target: text named .png": Case(
         lambda d: ["--target", written(d / "t.png", b"hello")], 3, "not a picture"
     ),

@@ -29,8 +29,10 @@ def sheet(person: str) -> Pixels:
 
 @cache
 def tracker() -> FaceTracker:
-    engines = (Engine(shipped(f"{name}.onnx"), device="cpu") for name in ("face_params", "face_detector"))
-    return FaceTracker(*engines, smooth=False)
+    landmarks, detector = (
+        Engine(shipped(f"{name}.onnx"), device="cpu") for name in ("face_params", "face_detector")
+    )
+    return FaceTracker(landmarks, detector, smooth=False)
 
 
 @cache

@@ -12,11 +12,9 @@ from pathlib import Path
 from xpcam.camera import Camera, VideoFile, open_camera, read_video
 from xpcam.camera_spec import table_of
 from xpcam.contact_sheet import ContactSheet, contact_sheet_at
-from xpcam.crops import CROP
-from xpcam.detection import SIDE, STRIDE
-from xpcam.face_landmarks import LANDMARKS
+from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
 from xpcam.frame import FaceParams, Pixels
-from xpcam.inference import Contract, Engine, Tensor
+from xpcam.inference import Contract, Engine
 from xpcam.inspect import Inspection, inspect
 from xpcam.neutral import FIRST_SECONDS
 from xpcam.pacing import Slots
@@ -37,24 +35,6 @@ log = logging.getLogger(__name__)
 
 GONE_AFTER = 0.5  # seconds without a camera frame after which the target idles
 LOOK_AHEAD = 30.0  # seconds of a driver video in which a first face is looked for
-FACE_PARAMS = Contract(
-    {"image": Tensor("uint8", (1, CROP, CROP, 3))},
-    {
-        "landmarks": Tensor("float32", (1, LANDMARKS, 3)),
-        "confidence": Tensor("float32", (1,)),
-        "expression": Tensor("float32", (1, 52)),
-        "identity": Tensor("float32", (1, 80)),
-        "texture": Tensor("float32", (1, 80)),
-        "lighting": Tensor("float32", (1, 9, 3)),
-    },
-)
-FACE_DETECTOR = Contract(
-    {"image": Tensor("uint8", (1, SIDE, SIDE, 3))},
-    {
-        "score": Tensor("float32", (1, 1, SIDE // STRIDE, SIDE // STRIDE)),
-        "geometry": Tensor("float32", (1, 5, SIDE // STRIDE, SIDE // STRIDE)),
-    },
-)
 
 
 @contextmanager

@@ -130,6 +130,7 @@ class Mouth:
         matrix, drawn, opened = self._drawn(lips, self._proxy)
         if self._engine is not None:
             drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
+            np.clip(drawn, 0.0, 255.0, out=drawn)
         matrix[:, 2] += matrix[:, :2] @ corner
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(_warped(drawn, matrix, mask.shape, flags), np.float32)

@@ -125,7 +125,7 @@ class MouthProxy:
         soft = cv2.GaussianBlur(quarter, (0, 0), 0.0175 * self.size)
         depth = np.clip(soft * 1.5 - 0.4, 0.0, 1.0)[..., None]
         cavity = (self._style.flesh + (self._style.throat - self._style.flesh) * depth) / np.float32(255)
-        light = np.repeat(np.minimum(0.72 + 1.1 * depth, 1.0) * 255, 3, axis=2)
+        light = np.repeat(np.minimum(0.80 + 1.0 * depth, 1.0) * 255, 3, axis=2)
         wide = (self.size, self.size)
         cv2.resize(cavity, wide, dst=self._background, interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.resize(light, wide, interpolation=cv2.INTER_LINEAR), np.float32)

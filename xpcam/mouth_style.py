@@ -17,7 +17,7 @@ USUAL_SKIN: Final = np.array([0.78, 0.94, 1.22], np.float32)  # blue, green, red
 TINT: Final = 0.25  # how much of the skin's unusual hue is taken for the light's
 COLOURFUL: Final = (0.018, 0.055)  # spread of hues in a picture without and with colour
 # Blue, green, red of what lies behind lips, over a white surface in the same light.
-TOOTH: Final = np.array([0.81, 0.91, 0.98], np.float32)
+TOOTH: Final = np.array([0.84, 0.90, 0.99], np.float32)
 GUM: Final = np.array([0.42, 0.41, 0.72], np.float32)
 TONGUE: Final = np.array([0.42, 0.40, 0.70], np.float32)
 
@@ -124,7 +124,7 @@ def _white(face: Floats, points: Floats, skin: float) -> np.float32:
         cv2.fillPoly(mask, [points[list(eye)].round().astype(np.int32)], 1)
     inside = (face @ LUMA)[mask > 0]
     eye_white = float(np.percentile(inside, 90)) if len(inside) > 8 else 0.0
-    return np.float32(np.clip(max(1.1 * eye_white, 1.25 * skin), 60.0, 250.0))
+    return np.float32(np.clip(max(1.1 * eye_white, 1.35 * skin), 60.0, 250.0))
 
 
 def _own_tooth(face: Floats, lips: Floats, otherwise: Floats) -> Floats:

@@ -1,0 +1,25 @@
+"""What each engine that ships takes and gives, checked when it is loaded."""
+
+from xpcam.crops import CROP
+from xpcam.detection import SIDE, STRIDE
+from xpcam.face_landmarks import LANDMARKS
+from xpcam.inference import Contract, Tensor
+
+FACE_PARAMS = Contract(
+    {"image": Tensor("uint8", (1, CROP, CROP, 3))},
+    {
+        "landmarks": Tensor("float32", (1, LANDMARKS, 3)),
+        "confidence": Tensor("float32", (1,)),
+        "expression": Tensor("float32", (1, 52)),
+        "identity": Tensor("float32", (1, 80)),
+        "texture": Tensor("float32", (1, 80)),
+        "lighting": Tensor("float32", (1, 9, 3)),
+    },
+)
+FACE_DETECTOR = Contract(
+    {"image": Tensor("uint8", (1, SIDE, SIDE, 3))},
+    {
+        "score": Tensor("float32", (1, 1, SIDE // STRIDE, SIDE // STRIDE)),
+        "geometry": Tensor("float32", (1, 5, SIDE // STRIDE, SIDE // STRIDE)),
+    },
+)
