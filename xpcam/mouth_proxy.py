@@ -105,7 +105,7 @@ class MouthProxy:
             tongue: how far it is stretched out, 0 to 1.
 
         Returns:
-            (size, size, 3) float32 BGR, 0 to 255, drawn beyond the lips too; valid until the next call.
+            (size, size, 3) float32 BGR, 0 to 255, drawn beyond the lips too.
         """
         places = apply_pose(self._placed(face, tongue), pose)
         points = places[:, :2] @ matrix[:, :2].T + matrix[:, 2]
@@ -117,7 +117,8 @@ class MouthProxy:
         light = self._lit(mask)
         values = np.asarray(colours, np.float32)
         drawn = self._raster.draw(np.asarray(points, np.float32), values, places[:, 2])
-        return np.multiply(drawn, light, out=drawn)
+        np.multiply(drawn, light, out=drawn)
+        return np.asarray(cv2.GaussianBlur(drawn, (3, 3), 0), np.float32)  # triangles have hard edges
 
     def _lit(self, mask: Floats) -> Floats:
         """(size, size, 3) 255 times the light that the lips let in; writes the cavity behind it all."""
