@@ -27,7 +27,7 @@ from xpcam.settings import Settings
 from xpcam.target import Target
 
 SIZE = (720, 720)
-TILE = 200
+TILE = 140
 FACE = 400  # height of a target's face, pixels
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "closed": {},
@@ -149,7 +149,7 @@ def main() -> None:
     rows = [np.vstack([row_of(one, way) for way in ways]) for one in shown]
     half = len(rows) // 2
     sheet = np.hstack([np.vstack(rows[:half]), np.vstack(rows[half:])])
-    cv2.imwrite(str(options.output), sheet)
+    cv2.imwrite(str(options.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 80])
     if options.clip:
         write_clip(options.clip, shown)
 
