@@ -41,6 +41,7 @@ LID_DROP = 0.1  # shut lids meet this share of the opening below where the lower
 LID_OVERLAP = 0.15  # shut lids lap over each other by this share of the opening: no white shows between
 UNFOLDS = 0.35  # how much of a falling lid's way the skin at its edge goes along; less towards the brow
 WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
+MOUTH_WIDTH = 1.07  # a smile on a picture is seen 0.88 as wide (MediaPipe); more would fold the cheeks
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
@@ -186,6 +187,7 @@ class Retargeter:
         `held` is how its head is held before it moves, where that is not as in the picture: in a clip.
         """
         offsets = limited(motion.offsets * self._weights[:, None], OFFSET_LIMIT)
+        offsets[:, 0] *= 1.0 + (MOUTH_WIDTH - 1.0) * self._mouth
         offsets[:, 0] *= self._widening(offsets)
         face = self._face + offsets
         self._set_lids(face, motion)
