@@ -8,7 +8,6 @@ difference). `--without` leaves a term or a kind of data out, for the ablation t
 """
 
 import argparse
-import csv
 import dataclasses
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from engines.face_params.parameter_losses import DRAWN, Batch, ParameterLoss, We
 from engines.face_params.parameter_net import ParameterNet
 from engines.face_params.parametric_face import Parameters, ParametricFace, place
 from engines.face_params.shards import Shards
-from engines.face_params.train import MovingAverage, rate_at, save
+from engines.face_params.train import MovingAverage, append, rate_at, save
 from xpcam.crops import CROP
 from xpcam.face_model import face_model
 
@@ -150,7 +149,7 @@ def main() -> None:
         if step % options.every == 0 or step == options.steps:
             twin.load_state_dict(average.state)
             row = judge(twin.eval(), loss, test, device)
-            note(options.out / "parameters.csv", {"step": step, **row})
+            append(options.out / "parameters.csv", {"step": step, **row})
             tqdm.write(f"step {step} " + " ".join(f"{key}={value:.3g}" for key, value in row.items()))
             with torch.no_grad():
                 batch = test.batch(torch.arange(0, len(test) // 4, 8), device)
@@ -173,15 +172,6 @@ def main() -> None:
         f"{options.out}/parameters.pt: step {options.steps}, {len(train)} views; test "
         + ", ".join(f"{k} {v:.3g}" for k, v in row.items())
     )
-
-
-def note(file: Path, row: dict[str, float]) -> None:
-    new = not file.exists()
-    with file.open("a", newline="") as handle:
-        writer = csv.DictWriter(handle, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({key: f"{value:.5g}" for key, value in row.items()})
 
 
 if __name__ == "__main__":
