@@ -14,7 +14,7 @@ import numpy as np
 
 from xpcam.clip_mouth import paint_out
 from xpcam.face_landmarks import LIPS_APART, apply_pose, gap, unpose
-from xpcam.frame import FaceParams, Pixels, Pose
+from xpcam.frame import FaceParams, Pixels
 from xpcam.rendering import LOOK, Look, Renderer
 from xpcam.retargeting import Gains, Motion, Retargeter
 from xpcam.target import Target, laid_out
@@ -160,10 +160,6 @@ class Lookahead:
 
 def _between(filmed: FaceParams, made: FaceParams, share: float) -> FaceParams:
     keep, take = np.float32(1.0 - share), np.float32(share)
-    pose = Pose(
-        filmed.pose.rotation * keep + made.pose.rotation * take,
-        filmed.pose.translation * keep + made.pose.translation * take,
-        float(filmed.pose.scale * keep + made.pose.scale * take),
-    )
+    pose = filmed.pose.towards(made.pose, share)
     landmarks = filmed.landmarks * keep + made.landmarks * take
     return FaceParams(landmarks, pose, made.confidence, gaze=filmed.gaze * keep + made.gaze * take)

@@ -42,6 +42,15 @@ class Pose:
     translation: Floats
     scale: float
 
+    def towards(self, other: "Pose", share: float) -> "Pose":
+        """The pose `share` of the way to another one that is not far away."""
+        keep, take = np.float32(1.0 - share), np.float32(share)
+        return Pose(
+            self.rotation * keep + other.rotation * take,
+            self.translation * keep + other.translation * take,
+            float(self.scale * keep + other.scale * take),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Appearance:

@@ -1,6 +1,7 @@
 """Where the irises are in a frame: dark discs in the openings that the landmarks outline.
 
-The landmark network hardly moves its irises (measured: 0.0 of a known gaze), and a gaze is a few pixels.
+The landmark network 1.0 did not move its irises (0.0 of a known gaze; 2.0 was not measured), and a gaze is
+a few pixels.
 So both eyes are cut upright from the frame, and every place of a small grid is scored by how much brighter
 the eye is just outside an iris there than inside it, as far as the lids leave it free (after Daugman 1993).
 The grid is the same for every eye: one gather of fixed indices does it, and a soft maximum gives fractions.

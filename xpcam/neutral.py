@@ -176,14 +176,9 @@ def _closed_mouth(face: Floats) -> Floats:
 
 def _drifted(old: Neutral, new: Neutral, share: float) -> Neutral:
     keep, take = np.float32(1.0 - share), np.float32(share)
-    pose = Pose(
-        old.pose.rotation * keep + new.pose.rotation * take,
-        old.pose.translation * keep + new.pose.translation * take,
-        float(old.pose.scale * keep + new.pose.scale * take),
-    )
     return Neutral(
         old.face * keep + new.face * take,
-        pose,
+        old.pose.towards(new.pose, share),
         old.gaze * keep + new.gaze * take,
         old.expression * keep + new.expression * take,
         float(old.strain * keep + new.strain * take),

@@ -27,7 +27,7 @@ def colour_error(face: ParametricFace, output: Parameters, batch: Batch) -> Tens
 
 
 def mean_face(batch: Batch) -> Parameters:
-    """The mean face in the even light that is best over all skin: a face about the middle of the crop's brightness."""
+    """The mean face in even light of strength 1, for every picture of the batch."""
     count = len(batch.picture)
     like = batch.picture
     lighting = like.new_zeros(count, 9, 3)
