@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from engines import stability
 from engines.face_params.evaluate import MEASURES, compare, expression
-from xpcam import daemon, tracking_export
+from xpcam import daemon
+from xpcam.camera.video_file import read_video
 from xpcam.errors import SettingsError, XpcamError
 from xpcam.frame import Floats
 from xpcam.settings import Settings
-from xpcam.video_file import read_video
+from xpcam.tracking import export as tracking_export
 
 # (correlation at least, spread from, spread to), as the issue asks. Carried: for each measure, and `MEAN` for all.
 CARRIED = dict.fromkeys(MEASURES, (0.85, 0.75, 1.15))

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import openpeople
 
-from xpcam import daemon, target
-from xpcam.face_landmarks import (
+from xpcam import daemon
+from xpcam.face.landmarks import (
     LEFT_BROW,
     LEFT_LIDS,
     LIPS_APART,
@@ -25,14 +25,15 @@ from xpcam.face_landmarks import (
     columns,
     outer_eye_distance,
 )
-from xpcam.face_model import ARKIT
+from xpcam.face.model import ARKIT
 from xpcam.frame import FaceParams, Floats, Frame, Pixels
-from xpcam.neutral import NeutralFinder
-from xpcam.parameter_file import motion_of
-from xpcam.rendering import Renderer
-from xpcam.retargeting import Gains, Motion, Retargeter, observe
+from xpcam.rendering.renderer import Renderer
+from xpcam.retargeting.neutral import NeutralFinder
+from xpcam.retargeting.parameter_file import motion_of
+from xpcam.retargeting.retargeter import Gains, Motion, Retargeter, observe
 from xpcam.settings import Settings
-from xpcam.tracking import FaceTracker
+from xpcam.target import still as target
+from xpcam.tracking.tracker import FaceTracker
 
 RATE = 30.0  # frames a second
 NOISE = 3.0  # standard deviation of a sensor's noise, of 255

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from xpcam.face_landmarks import FACE_OVAL, apply_pose, face_mesh
+from xpcam.face.landmarks import FACE_OVAL, apply_pose, face_mesh
 from xpcam.frame import FaceParams, Floats, Frame, Pixels, Pose
 
 

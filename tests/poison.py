@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from faces import face, portrait, pose
 
-from xpcam import target
 from xpcam.errors import OutputError
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.target import Target
+from xpcam.target import still as target
+from xpcam.target.still import Target
 from xpcam.virtual_camera import NoCamera
 
 POISON = (255, 0, 255)  # BGR; no target of these tests has a colour near it

@@ -12,7 +12,8 @@ import openpeople
 import pytest
 from PIL import Image
 
-from xpcam import cli, providers
+from xpcam import cli
+from xpcam.inference import providers
 
 Make = Callable[[Path], list[str]]
 

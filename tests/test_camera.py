@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from videos import write_video
 
-from xpcam import camera, webcam
+from xpcam.camera import opening as camera
+from xpcam.camera import webcam
 from xpcam.devices import OUR_LABEL, Device, Holder
 from xpcam.errors import CameraError
 
@@ -136,7 +137,7 @@ def test_a_picture_is_stamped_when_it_came_not_when_it_was_decoded(monkeypatch: 
 def test_where_no_cameras_are_listed_an_index_opens_one(
     platform: str, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xpcam.capture.BACK_OFF", (0.0,))
+    monkeypatch.setattr("xpcam.camera.capture.BACK_OFF", (0.0,))
     asked: list[int] = []
 
     def video_capture(index: int) -> FakeOpenCV:
@@ -194,7 +195,7 @@ def test_a_few_damaged_pictures_are_skipped() -> None:
 
 
 def test_an_unplugged_webcam_is_found_again_under_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xpcam.capture.BACK_OFF", (0.0,))
+    monkeypatch.setattr("xpcam.camera.capture.BACK_OFF", (0.0,))
     present = [device(5, "Cam", bus="usb-9"), device(0, "Cam", bus="usb-1")]
     opened_paths: list[str] = []
 

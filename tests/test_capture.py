@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpcam.capture import BACK_OFF, LATE, STALL, Capture, Clock, Grabbed, Source
+from xpcam.camera.capture import BACK_OFF, LATE, STALL, Capture, Clock, Grabbed, Source
 from xpcam.errors import CameraError
 
 

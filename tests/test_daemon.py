@@ -14,8 +14,8 @@ from poison import SIZE, PoisonedCamera, Recorder, faces_and_gaps, poison_in, po
 from xpcam import daemon
 from xpcam.errors import CameraError, OutputError, SettingsError
 from xpcam.frame import Frame, Pixels
-from xpcam.live_link import timecode
 from xpcam.settings import Settings
+from xpcam.tracking.live_link import timecode
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from xpcam import camera
+from xpcam.camera import opening as camera
 from xpcam.resources import shipped
 
 

@@ -7,9 +7,9 @@ from faces import face, pose
 
 from engines.face_params import warping
 from engines.face_params.mouth_painting import mouth_inside
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, crop_matrix, face_square, transform
+from xpcam.face import landmarks as fl
 from xpcam.frame import Floats
+from xpcam.tracking.crops import CROP, crop_matrix, face_square, transform
 
 SIZE = 400
 NO_SHAPES = np.zeros(len(fl.face_mesh().blendshape_names), np.float32)

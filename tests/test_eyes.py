@@ -7,18 +7,19 @@ import pytest
 from faces import face, pose
 from numpy.typing import NDArray
 
-from xpcam import face_landmarks, target
-from xpcam.eye_frame import EyeFrame, filled, membrane
-from xpcam.eyes import BALL, gaze_of, together
-from xpcam.face_landmarks import FACE_OVAL, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from xpcam.eyes.eye_frame import EyeFrame, filled, membrane
+from xpcam.eyes.gaze import BALL, gaze_of, together
+from xpcam.eyes.irises import cut_irises
+from xpcam.eyes.lids import paint_shut
+from xpcam.face import landmarks as face_landmarks
+from xpcam.face.landmarks import FACE_OVAL, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from xpcam.frame import FaceParams, Floats, Pixels
-from xpcam.iris_reading import with_irises
-from xpcam.irises import cut_irises
-from xpcam.lids import paint_shut
-from xpcam.neutral import Neutral
-from xpcam.rendering import Renderer
-from xpcam.retargeting import STILL, Gains, Motion, Retargeter, mirrored, observe
-from xpcam.target import Target
+from xpcam.rendering.renderer import Renderer
+from xpcam.retargeting.neutral import Neutral
+from xpcam.retargeting.retargeter import STILL, Gains, Motion, Retargeter, mirrored, observe
+from xpcam.target import still as target
+from xpcam.target.still import Target
+from xpcam.tracking.iris_reading import with_irises
 
 SKIN, WHITE, IRIS = (120, 150, 200), (235, 235, 235), (90, 50, 20)
 SIZE = (640, 480)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from faces import face, pose
 
-from xpcam import face_landmarks
-from xpcam.face_landmarks import LANDMARKS, LEFT_LIDS, LIPS_APART, RIGHT_LIDS, face_mesh
+from xpcam.face import landmarks as face_landmarks
+from xpcam.face.landmarks import LANDMARKS, LEFT_LIDS, LIPS_APART, RIGHT_LIDS, face_mesh
 
 
 def test_mesh_is_symmetric_about_the_nose() -> None:

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from xpcam import face_landmarks as fl
-from xpcam.dense_face import dense_face
-from xpcam.face_appearance import light_of
-from xpcam.face_fit import fit
-from xpcam.face_model import (
+from xpcam.face import landmarks as fl
+from xpcam.face.appearance import light_of
+from xpcam.face.dense import dense_face
+from xpcam.face.fit import fit
+from xpcam.face.model import (
     ARKIT,
     EYE,
     HEAD,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engines.face_params.packing import quantised, sparse
-from xpcam.face_model import ARKIT
+from xpcam.face.model import ARKIT
 
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], float)
 HALVES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)

@@ -10,12 +10,12 @@ import pytest
 from faces import face
 
 from engines.face_params.patch_points import LEFT_POINTS, MOUTH_POINTS
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, crop_matrix, face_square
+from xpcam.face import landmarks as fl
 from xpcam.frame import Frame, Pixels
-from xpcam.inference import Engine
+from xpcam.inference.engine import Engine
 from xpcam.resources import shipped
-from xpcam.tracking import FaceTracker
+from xpcam.tracking.crops import CROP, crop_matrix, face_square
+from xpcam.tracking.tracker import FaceTracker
 
 
 @pytest.fixture(scope="module")

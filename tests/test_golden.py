@@ -14,12 +14,13 @@ import pytest
 from faces import face, pose
 from numpy.typing import NDArray
 
-from xpcam import face_landmarks, target
-from xpcam.face_landmarks import FACE_OVAL, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
+from xpcam.face import landmarks as face_landmarks
+from xpcam.face.landmarks import FACE_OVAL, LEFT_BROW, LEFT_EYE, OUTER_LIPS, RIGHT_BROW, RIGHT_EYE
 from xpcam.frame import FaceParams, Pixels
-from xpcam.neutral import Neutral
-from xpcam.rendering import Renderer
-from xpcam.retargeting import STILL, Gains, Motion, Retargeter, observe
+from xpcam.rendering.renderer import Renderer
+from xpcam.retargeting.neutral import Neutral
+from xpcam.retargeting.retargeter import STILL, Gains, Motion, Retargeter, observe
+from xpcam.target import still as target
 
 GOLDEN = Path(__file__).parent / "golden"
 SIZE = (320, 240)

@@ -29,6 +29,14 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+LAYERS = (
+    *("errors", "frame", "resources", "progress", "devices", "warping", "face", "eyes", "inference"),
+    *("camera", "tracking", "retargeting", "mouth", "target", "rendering", "virtual_camera", "pipeline"),
+    *("contracts", "contact_sheet", "device_report", "inspect", "pacing", "settings", "flags", "signals"),
+    *("daemon", "bench", "cli"),
+)
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -36,6 +44,18 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_the_product_imports_nothing_of_training(path: Path) -> None:
     assert not imported(path) & TRAINING
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_package_imports_only_what_stands_before_it(path: Path) -> None:
+    inside = path.relative_to(ROOT / "xpcam").with_suffix("").parts
+    own = LAYERS.index(inside[0]) if inside[0] != "__init__" else -1
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("xpcam"):
+            continue
+        parts = node.module.split(".") if node.module else []
+        names = parts[1:2] or [alias.name for alias in node.names if alias.name != "__version__"]
+        assert all(LAYERS.index(name) <= own for name in names), ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

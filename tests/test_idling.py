@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from xpcam.idling import BLINK_EVERY, EASE_SECONDS, Presence, blink, idle_motion
-from xpcam.retargeting import STILL, Motion
+from xpcam.retargeting.idling import BLINK_EVERY, EASE_SECONDS, Presence, blink, idle_motion
+from xpcam.retargeting.retargeter import STILL, Motion
 
 OPEN = Motion(STILL.offsets + 0.1, STILL.lids * 0.5, STILL.turn + 0.2, STILL.shift, 0.0)
 

@@ -11,10 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, RuntimeException
 
-from xpcam import inference, providers
 from xpcam.errors import EngineError
-from xpcam.inference import Contract, Engine, Tensor
-from xpcam.providers import Choice, Device, choose_providers
+from xpcam.inference import engine as inference
+from xpcam.inference import providers
+from xpcam.inference.engine import Contract, Engine, Tensor
+from xpcam.inference.providers import Choice, Device, choose_providers
 
 IMAGE = Tensor("uint8", (1, 8, 8, 3))
 MEAN = Tensor("float32", (1, 3))

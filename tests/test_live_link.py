@@ -9,17 +9,17 @@ import pytest
 from faces import Replay, face
 from poison import poisoned, prepared
 
-from xpcam import live_link
-from xpcam.camera_spec import file_of, table_of
+from xpcam.camera.spec import file_of, table_of
 from xpcam.errors import CameraError
-from xpcam.face_landmarks import rotation_matrix
-from xpcam.face_model import ARKIT, face_model
+from xpcam.face.landmarks import rotation_matrix
+from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import FaceParams
-from xpcam.live_link import COLUMNS, Take, read, timecode, write
-from xpcam.parameter_file import ParameterFile, motion_of
 from xpcam.pipeline import Pipeline
-from xpcam.retargeting import LID_CLOSED, STILL, Gains
+from xpcam.retargeting.parameter_file import ParameterFile, motion_of
+from xpcam.retargeting.retargeter import LID_CLOSED, STILL, Gains
 from xpcam.signals import call_on_signal
+from xpcam.tracking import live_link
+from xpcam.tracking.live_link import COLUMNS, Take, read, timecode, write
 
 SOME = "Timecode,BlendShapeCount,JawOpen,EyeBlinkLeft,HeadYaw"
 

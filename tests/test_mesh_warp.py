@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpcam.mesh_warp import MeshRasteriser, coordinates, sample
+from xpcam.warping.mesh_warp import MeshRasteriser, coordinates, sample
 
 SQUARE = np.array([[10, 10], [50, 10], [50, 40], [10, 40]], np.float32)
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from faces import face, portrait, pose, posed
 
-from xpcam.face_landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
+from xpcam.face.landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
-from xpcam.mesh_warp import coordinates
-from xpcam.mouth import TONGUE_OUT, Interior, Lips, Mouth
-from xpcam.mouth_engine import PLANES, MouthEngine, planes
-from xpcam.mouth_model import GUM, TONGUE, TOOTH, mouth_model
-from xpcam.mouth_proxy import CROP, crop_matrix, opening
-from xpcam.mouth_style import LUMA, Style, style_of
-from xpcam.openings import Region
+from xpcam.mouth.engine import PLANES, MouthEngine, planes
+from xpcam.mouth.interior import TONGUE_OUT, Interior, Lips, Mouth
+from xpcam.mouth.model import GUM, TONGUE, TOOTH, mouth_model
+from xpcam.mouth.proxy import CROP, crop_matrix, opening
+from xpcam.mouth.style import LUMA, Style, style_of
+from xpcam.warping.mesh_warp import coordinates
+from xpcam.warping.openings import Region
 
 SHUT, WIDE = face(), face({"jawOpen": 0.9})
 SMILE = face(

@@ -11,9 +11,9 @@ from engines.face_params import mouth_mesh, mouth_rendering
 from engines.face_params.mouth_mesh import MouthMesh
 from engines.face_params.opened_mouths import OpenedMouths
 from engines.face_params.warping import Warp
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, crop_matrix, face_square, transform
+from xpcam.face import landmarks as fl
 from xpcam.frame import Floats
+from xpcam.tracking.crops import CROP, crop_matrix, face_square, transform
 
 NO_SHAPES = np.zeros(len(fl.face_mesh().blendshape_names), np.float32)
 BLUE, GREEN = np.array([255, 1, 1], np.float32), np.array([1, 255, 1], np.float32)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from faces import face, pose, posed
 
-from xpcam import face_landmarks
-from xpcam.face_landmarks import LIPS_APART, RIGHT_LIDS, unpose
-from xpcam.face_model import ARKIT, face_model
+from xpcam.face import landmarks as face_landmarks
+from xpcam.face.landmarks import LIPS_APART, RIGHT_LIDS, unpose
+from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import FaceParams
-from xpcam.neutral import LIPS_CLOSED, Neutral, NeutralFinder
+from xpcam.retargeting.neutral import LIPS_CLOSED, Neutral, NeutralFinder
 
 REST = unpose(face().landmarks, face().pose)
 

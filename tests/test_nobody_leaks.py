@@ -16,7 +16,7 @@ from xpcam import cli, daemon
 from xpcam.errors import CameraError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.settings import Settings
-from xpcam.tracking import FaceTracker
+from xpcam.tracking.tracker import FaceTracker
 
 FRAMES = 75  # of a driver of 30 a second
 SOMEBODY = range(20, 55)  # the frames that have a face

@@ -12,8 +12,8 @@ from engines.face_params.parameter_losses import Batch, ParameterLoss, Weights, 
 from engines.face_params.parameter_net import ParameterNet  # noqa: E402
 from engines.face_params.parameter_views import named, random_light, split  # noqa: E402
 from engines.face_params.parametric_face import ParametricFace, Placing, place, shading  # noqa: E402
-from xpcam import face_landmarks as fl  # noqa: E402
-from xpcam import face_model as fm  # noqa: E402
+from xpcam.face import landmarks as fl  # noqa: E402
+from xpcam.face import model as fm  # noqa: E402
 
 FACE = ParametricFace(fm.face_model())
 

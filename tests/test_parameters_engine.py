@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from xpcam.face_model import ARKIT, face_model, normals, shading
+from xpcam.face.model import ARKIT, face_model, normals, shading
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.inference import Engine
+from xpcam.inference.engine import Engine
 from xpcam.resources import shipped
-from xpcam.tracking import FaceTracker
+from xpcam.tracking.tracker import FaceTracker
 
 PEOPLE = ("P008", "P009", "P010")
 CELLS = {  # row and column on the sheet of expressions

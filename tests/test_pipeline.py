@@ -10,7 +10,7 @@ from poison import POISON, Recorder, faces_and_gaps, poison_in, poisoned, prepar
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame
 from xpcam.pipeline import STAGES, Meter, Pipeline, publish
-from xpcam.retargeting import Gains
+from xpcam.retargeting.retargeter import Gains
 
 
 class Failing(Replay):

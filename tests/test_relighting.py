@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from faces import face, pose
 
-from xpcam import target
-from xpcam.face_landmarks import FACE_OVAL, FACE_POINTS, face_mesh, rotation_matrix
-from xpcam.face_model import normals, shading
+from xpcam.face.landmarks import FACE_OVAL, FACE_POINTS, face_mesh, rotation_matrix
+from xpcam.face.model import normals, shading
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
-from xpcam.mesh_warp import MeshRasteriser
-from xpcam.outline import outline
-from xpcam.relighting import LEAST, MOST, STRENGTH, Light
-from xpcam.rendering import Look, Renderer
-from xpcam.retargeting import STILL, Gains, Motion, Retargeter
+from xpcam.rendering.relighting import LEAST, MOST, STRENGTH, Light
+from xpcam.rendering.renderer import Look, Renderer
+from xpcam.retargeting.outline import outline
+from xpcam.retargeting.retargeter import STILL, Gains, Motion, Retargeter
+from xpcam.target import still as target
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 SIZE = (640, 480)
 WHERE = pose(at=(320, 220), scale=220)

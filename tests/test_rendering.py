@@ -6,14 +6,15 @@ import pytest
 from faces import face, portrait, pose
 from numpy.typing import NDArray
 
-from xpcam import face_landmarks, target
-from xpcam.face_landmarks import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
+from xpcam.face import landmarks as face_landmarks
+from xpcam.face.landmarks import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
 from xpcam.frame import FaceParams, Floats, Pixels
-from xpcam.mesh_warp import MeshRasteriser
-from xpcam.neutral import Neutral
-from xpcam.rendering import BUFFERS, RINGS, Renderer
-from xpcam.retargeting import STILL, Gains, Retargeter, observe
-from xpcam.target import RING_PLACES, Target
+from xpcam.rendering.renderer import BUFFERS, RINGS, Renderer
+from xpcam.retargeting.neutral import Neutral
+from xpcam.retargeting.retargeter import STILL, Gains, Retargeter, observe
+from xpcam.target import still as target
+from xpcam.target.still import RING_PLACES, Target
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 REST = Neutral(face_landmarks.unpose(face().landmarks, face().pose), pose())
 

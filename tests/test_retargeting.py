@@ -2,11 +2,20 @@ import numpy as np
 import pytest
 from faces import face, pose, posed
 
-from xpcam import face_landmarks
-from xpcam.face_landmarks import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, RIGHT_LIDS
+from xpcam.face import landmarks as face_landmarks
+from xpcam.face.landmarks import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, RIGHT_LIDS
 from xpcam.frame import FaceParams
-from xpcam.neutral import Neutral
-from xpcam.retargeting import SHIFT_LIMIT, STILL, TURN_LIMIT, Gains, Retargeter, blend, mirrored, observe
+from xpcam.retargeting.neutral import Neutral
+from xpcam.retargeting.retargeter import (
+    SHIFT_LIMIT,
+    STILL,
+    TURN_LIMIT,
+    Gains,
+    Retargeter,
+    blend,
+    mirrored,
+    observe,
+)
 
 TARGET = face(where=pose(turn=(0.05, -0.1, 0.02), at=(640, 300), scale=200))
 REST = Neutral(face_landmarks.unpose(face().landmarks, face().pose), pose())

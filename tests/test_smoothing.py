@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from faces import face, pose
 
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams, Floats
-from xpcam.smoothing import FaceSmoother
+from xpcam.tracking.smoothing import FaceSmoother
 
 
 def smoothed(sequence: list[Floats], rate: float = 30.0) -> list[Floats]:

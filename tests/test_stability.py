@@ -9,10 +9,10 @@ from faces import face, pose
 from engines import stability
 from engines.stability import BREATHING, JITTER, Actor
 from xpcam import daemon
-from xpcam.crops import AVERAGED, SteadySquare, face_square
 from xpcam.frame import Pixels
 from xpcam.settings import Settings
-from xpcam.tracking import FaceTracker
+from xpcam.tracking.crops import AVERAGED, SteadySquare, face_square
+from xpcam.tracking.tracker import FaceTracker
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from videos import GREY_STEP, write_video
 
-from xpcam import camera, video
+from xpcam.camera import opening as camera
+from xpcam.camera import video
 from xpcam.errors import CameraError
 from xpcam.frame import Frame
 
@@ -70,7 +71,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 def test_a_network_camera_that_breaks_off_is_connected_to_again(
     served: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xpcam.capture.BACK_OFF", (0.0,))
+    monkeypatch.setattr("xpcam.camera.capture.BACK_OFF", (0.0,))
     opened = camera.open_camera(f"{served}/live")
     frames: list[Frame] = []
     while Served.asked.count("/live") < 3:

@@ -8,10 +8,10 @@ import pytest
 from faces import face, portrait, pose
 from PIL import Image
 
-from xpcam import target
 from xpcam.errors import TargetError
-from xpcam.face_landmarks import FACE_OVAL, FACE_POINTS
-from xpcam.target import OPENINGS, RING_PLACES
+from xpcam.face.landmarks import FACE_OVAL, FACE_POINTS
+from xpcam.target import still as target
+from xpcam.target.still import OPENINGS, RING_PLACES
 
 
 def saved(path: Path, image: Image.Image, **how: Any) -> Path:

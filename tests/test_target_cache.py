@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from clips import SIZE, Knowing, drawn, swaying, write_clip
 
-from xpcam import target_cache
 from xpcam.errors import TargetError
 from xpcam.progress import unseen
-from xpcam.target_clip import TargetClip, read_clip
+from xpcam.target import cache as target_cache
+from xpcam.target.clip import TargetClip, read_clip
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,16 @@ from clips import FPS, SIZE, Knowing, drawn, swaying, write_clip
 from faces import face, pose
 from PIL import Image
 
-from xpcam import target_clip
-from xpcam.animated_target import AnimatedClip
-from xpcam.clip_loop import FADE_FRAMES, Loop, find_loop, thumbnail
-from xpcam.clip_mouth import paint_out
 from xpcam.errors import TargetError
-from xpcam.face_landmarks import INNER_LIPS, LIPS_APART, RIGHT_LIDS, gap, unpose
+from xpcam.face.landmarks import INNER_LIPS, LIPS_APART, RIGHT_LIDS, gap, unpose
 from xpcam.frame import FaceParams, Floats
+from xpcam.mouth.clip_mouth import paint_out
 from xpcam.progress import unseen
-from xpcam.retargeting import STILL, Gains
-from xpcam.target_clip import TargetClip, read_clip
+from xpcam.rendering.animated_target import AnimatedClip
+from xpcam.retargeting.retargeter import STILL, Gains
+from xpcam.target import clip as target_clip
+from xpcam.target.clip import TargetClip, read_clip
+from xpcam.target.clip_loop import FADE_FRAMES, Loop, find_loop, thumbnail
 
 
 def made(folder: Path, faces: list[FaceParams], seen: list[FaceParams | None] | None = None) -> TargetClip:

@@ -10,16 +10,16 @@ import pytest
 from clips import SIZE, Knowing, drawn, swaying, write_clip
 from faces import Replay, face, portrait, pose
 
-from xpcam import target_folder
 from xpcam.errors import TargetError
 from xpcam.frame import FaceParams, Pixels
 from xpcam.pipeline import Pipeline
 from xpcam.progress import unseen
-from xpcam.retargeting import Gains
-from xpcam.target import Target, prepare
-from xpcam.target_clip import TargetClip
-from xpcam.target_folder import Stored, load_folder
-from xpcam.targets import load_target
+from xpcam.retargeting.retargeter import Gains
+from xpcam.target import folder as target_folder
+from xpcam.target.clip import TargetClip
+from xpcam.target.folder import Stored, load_folder
+from xpcam.target.loading import load_target
+from xpcam.target.still import Target, prepare
 
 HERE = face(where=pose(at=(160, 110), scale=80))
 

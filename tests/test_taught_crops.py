@@ -9,9 +9,9 @@ from faces import face, pose
 
 from engines.face_params.gaze_warping import look_elsewhere
 from engines.face_params.shards import Shards
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP
+from xpcam.face import landmarks as fl
 from xpcam.frame import Floats, Pixels
+from xpcam.tracking.crops import CROP
 
 IRIS = (40, 60, 90)
 

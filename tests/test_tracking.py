@@ -8,11 +8,11 @@ import pytest
 from faces import face, pose
 from numpy.typing import NDArray
 
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
-from xpcam.detection import SIDE, STRIDE, FaceDetector
+from xpcam.face import landmarks as fl
 from xpcam.frame import Floats, Frame, Pixels
-from xpcam.tracking import HOLD, LOOK_AROUND, SEARCH_EVERY, FaceTracker
+from xpcam.tracking.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.tracking.detection import SIDE, STRIDE, FaceDetector
+from xpcam.tracking.tracker import HOLD, LOOK_AROUND, SEARCH_EVERY, FaceTracker
 
 RED = (30, 30, 220)
 SHAPE = transform(fl.face_mesh().neutral, np.array([[90, 0, 128], [0, 90, 100]], np.float32))

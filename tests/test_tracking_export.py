@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpcam import live_link
 from xpcam.errors import OutputError
-from xpcam.face_landmarks import LANDMARKS, rotation_matrix
-from xpcam.face_model import ARKIT
+from xpcam.face.landmarks import LANDMARKS, rotation_matrix
+from xpcam.face.model import ARKIT
 from xpcam.frame import FaceParams, Pose
-from xpcam.tracking_export import Track, check_output, collect, save
+from xpcam.tracking import live_link
+from xpcam.tracking.export import Track, check_output, collect, save
 
 
 def face(seed: int) -> FaceParams:

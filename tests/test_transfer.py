@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from xpcam.face_landmarks import FACE_OVAL, LANDMARKS
-from xpcam.face_model import ARKIT, face_model
-from xpcam.transfer import KEPT, explained
+from xpcam.face.landmarks import FACE_OVAL, LANDMARKS
+from xpcam.face.model import ARKIT, face_model
+from xpcam.retargeting.transfer import KEPT, explained
 
 SHAPES = face_model().landmark_expression
 

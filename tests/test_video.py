@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from videos import GREY_STEP, write_video
 
-from xpcam import camera, video
+from xpcam.camera import opening as camera
+from xpcam.camera import video
 from xpcam.errors import CameraError
 
 

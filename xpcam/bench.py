@@ -16,7 +16,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from xpcam.camera import VideoFile, read_video
+from xpcam.camera.opening import VideoFile, read_video
 from xpcam.daemon import open_pipeline
 from xpcam.frame import Floats, Frame, Pixels
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xpcam import __version__
-from xpcam.camera_spec import DEMO, path_of, table_of
+from xpcam.camera.spec import DEMO, path_of, table_of
 from xpcam.errors import XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
@@ -91,7 +91,8 @@ def track(
     ] = "landmarks",
 ) -> None:
     """Write the landmarks, confidence, pose, expression and gaze of every frame of a video."""
-    from xpcam import daemon, tracking_export
+    from xpcam import daemon
+    from xpcam.tracking import export as tracking_export
 
     tracking_export.check_output(output, layout)
     with _progress("tracking") as progress:

@@ -1,9 +1,9 @@
 """What each engine that ships takes and gives, checked when it is loaded."""
 
-from xpcam.crops import CROP
-from xpcam.detection import SIDE, STRIDE
-from xpcam.face_landmarks import LANDMARKS
-from xpcam.inference import Contract, Tensor
+from xpcam.face.landmarks import LANDMARKS
+from xpcam.inference.engine import Contract, Tensor
+from xpcam.tracking.crops import CROP
+from xpcam.tracking.detection import SIDE, STRIDE
 
 FACE_PARAMS = Contract(
     {"image": Tensor("uint8", (1, CROP, CROP, 3))},

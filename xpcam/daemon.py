@@ -9,26 +9,26 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from xpcam.camera import Camera, VideoFile, open_camera, read_video
-from xpcam.camera_spec import table_of
+from xpcam.camera.opening import Camera, VideoFile, open_camera, read_video
+from xpcam.camera.spec import table_of
 from xpcam.contact_sheet import ContactSheet, contact_sheet_at
 from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
 from xpcam.frame import FaceParams, Pixels
-from xpcam.inference import Contract, Engine
+from xpcam.inference.engine import Contract, Engine
 from xpcam.inspect import Inspection, inspect
-from xpcam.neutral import FIRST_SECONDS
 from xpcam.pacing import Slots
-from xpcam.parameter_file import ParameterFile
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
 from xpcam.progress import Bar, Progress, no_bar, unseen
-from xpcam.rendering import Look
+from xpcam.rendering.renderer import Look
 from xpcam.resources import shipped
-from xpcam.retargeting import Gains
+from xpcam.retargeting.neutral import FIRST_SECONDS
+from xpcam.retargeting.parameter_file import ParameterFile
+from xpcam.retargeting.retargeter import Gains
 from xpcam.settings import Settings
 from xpcam.signals import call_on_signal, stop_on_signals
-from xpcam.target import load_picture, the_face
-from xpcam.targets import load_target
-from xpcam.tracking import FaceTracker
+from xpcam.target.loading import load_target
+from xpcam.target.still import load_picture, the_face
+from xpcam.tracking.tracker import FaceTracker
 from xpcam.virtual_camera import VirtualCamera, open_output
 
 log = logging.getLogger(__name__)

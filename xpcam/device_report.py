@@ -1,6 +1,6 @@
 """What `xpcam devices` tells: every camera and virtual output, who holds it, and whether it can be used.
 
-Devices come from Video4Linux (`xpcam/devices.py`) and, where a PipeWire daemon runs, from PipeWire: there the
+Devices come from Video4Linux (`devices`) and, where a PipeWire daemon runs, from PipeWire: there the
 camera is a node that a running daemon of ours makes, and its holders are who makes it and who reads it.
 """
 

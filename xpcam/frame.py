@@ -59,7 +59,7 @@ class Appearance:
     Attributes:
         identity: (80,) float32, coefficients of `FaceModel.identity`, in standard deviations.
         texture: (80,) float32, coefficients of `FaceModel.albedo`, in standard deviations.
-        lighting: (9, 3) float32, spherical-harmonics light for blue, green, red (`face_model.shading`).
+        lighting: (9, 3) float32, spherical-harmonics light for blue, green, red (`face.model.shading`).
     """
 
     identity: Floats
@@ -84,7 +84,7 @@ class FaceParams:
             (negative towards the camera); MediaPipe's face-mesh order, 10 iris points last.
         pose: head pose.
         confidence: 0 to 1, that this is a face.
-        expression: (52,) float32 ARKit blend-shape weights, 0 to 1, in the order of `face_model.ARKIT`.
+        expression: (52,) float32 ARKit blend-shape weights, 0 to 1, in the order of `face.model.ARKIT`.
         gaze: (2, 2) float32, right eye then left, each yaw (positive towards the right of the picture) and
             pitch (positive downwards) against the head, radians.
         appearance: identity, texture and light, where they were asked for.

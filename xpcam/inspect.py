@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xpcam.dense_face import dense_face
 from xpcam.errors import OutputError
-from xpcam.face_appearance import appearance_of
-from xpcam.face_fit import FaceFit, fit
-from xpcam.face_landmarks import FACE_POINTS, outer_eye_distance, rotation_matrix
-from xpcam.face_model import ARKIT, HEAD, MOUTH, TEETH, TONGUE, face_model, normals, shading
+from xpcam.face.appearance import appearance_of
+from xpcam.face.dense import dense_face
+from xpcam.face.fit import FaceFit, fit
+from xpcam.face.landmarks import FACE_POINTS, outer_eye_distance, rotation_matrix
+from xpcam.face.model import ARKIT, HEAD, MOUTH, TEETH, TONGUE, face_model, normals, shading
 from xpcam.frame import Appearance, FaceParams, Floats, Pixels
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 PANEL: Final = 440
 FACE: Final = 3.0  # width of a panel in outer-eye distances

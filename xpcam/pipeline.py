@@ -15,14 +15,15 @@ from typing import Protocol
 
 import numpy as np
 
-from xpcam.animated_target import AnimatedTarget
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.idling import Presence
-from xpcam.neutral import NeutralFinder
-from xpcam.rendering import LOOK, Look
-from xpcam.retargeting import Gains, Motion, mirrored, observe
-from xpcam.target_switch import AnyTarget, TargetSwitch
+from xpcam.rendering.animated_target import AnimatedTarget
+from xpcam.rendering.renderer import LOOK, Look
+from xpcam.rendering.target_switch import TargetSwitch
+from xpcam.retargeting.idling import Presence
+from xpcam.retargeting.neutral import NeutralFinder
+from xpcam.retargeting.retargeter import Gains, Motion, mirrored, observe
+from xpcam.target.loading import AnyTarget
 from xpcam.virtual_camera import VirtualCamera
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class Pipeline:
         gains: how much of each region is carried over.
         mirror: exchange left and right.
         look: how the target is drawn.
-        by_parameters: carry over blend shapes and most of the rest (see `transfer`), not points as they are.
+        by_parameters: carry over blend shapes and most of the rest (`retargeting.transfer`), not points.
         meter: times the stages; one of its own by default.
     """
 

@@ -22,7 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from xpcam.camera_spec import DEMO, file_of, home_resolved, same_file, table_of
+from xpcam.camera.spec import DEMO, file_of, home_resolved, same_file, table_of
 from xpcam.errors import SettingsError
 
 ENV_PREFIX: Final = "XPCAM_"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engines.demo.head import EYE, LASHES, SKIN, TEETH, TONGUE, Head, smoothstep
 from engines.demo.mesh import Array
 from engines.demo.paint import ATLAS, EYE_SIDE, Image, cylinder, paint, room
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 SUPERSAMPLE = 1.5
 DISTANCE, FOCAL, CENTRE_Y = 0.85, 2.75, 0.50  # metres; focal length and height of the eyes in picture heights

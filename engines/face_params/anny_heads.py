@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from engines.demo.head import GROUPS, PERSON, mask_of
 from engines.demo.mesh import Array, read_obj, triangles_of
-from xpcam.face_model import ARKIT, EYE, HEAD, MOUTH, TEETH, TONGUE
+from xpcam.face.model import ARKIT, EYE, HEAD, MOUTH, TEETH, TONGUE
 
 FACE_SHAPES = ("cheek", "chin", "ear-", "eye", "forehead", "head", "mouth", "nose", "neck-double")
 SPREAD = 0.2  # standard deviation of each local change; heads go odd beyond
@@ -35,7 +35,7 @@ class HeadMesh:
 
     Attributes:
         kept: (V,) which vertices of the MakeHuman mesh are the head's.
-        triangles: (T, 3) over V, their front on the outside. part: (T,) as in `xpcam.face_model`, no SKIN yet.
+        triangles: (T, 3) over V, their front on the outside. part: (T,) as in `xpcam.face.model`, no SKIN yet.
         mirror: (V,) each vertex's partner on the other side.
     """
 

@@ -26,9 +26,9 @@ from scipy.spatial import cKDTree
 from engines.demo.mesh import Array
 from engines.face_params.data import Portraits, load
 from engines.face_params.packing import OUTPUT, quantised
-from xpcam.face_appearance import Seen, look, unlit
-from xpcam.face_fit import fit
-from xpcam.face_model import EYE, HEAD, MOUTH, SKIN, TEETH, TEXTURES, TONGUE, FaceModel, face_model
+from xpcam.face.appearance import Seen, look, unlit
+from xpcam.face.fit import fit
+from xpcam.face.model import EYE, HEAD, MOUTH, SKIN, TEETH, TEXTURES, TONGUE, FaceModel, face_model
 from xpcam.frame import Floats
 
 REACH = 0.12  # outer-eye distances around a landmark that follow it

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import Delaunay
 
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 
 Array = NDArray[np.float64]
 RIDGE = 3.0

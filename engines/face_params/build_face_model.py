@@ -28,8 +28,8 @@ from engines.face_params.build_face_mesh import similarity
 from engines.face_params.face_model_landmarks import IRISES, agreed, sightings
 from engines.face_params.packing import OUTPUT, quantised, sparse
 from engines.face_params.surface import closest
-from xpcam import face_landmarks as fl
-from xpcam.face_model import ARKIT, EYE, HEAD, IDENTITIES, SKIN, TEXTURES
+from xpcam.face import landmarks as fl
+from xpcam.face.model import ARKIT, EYE, HEAD, IDENTITIES, SKIN, TEXTURES
 
 DRAWN, SAMPLED = 105, 3000
 REST = 0.05  # weight of what is not the face's skin in the principal components
@@ -109,7 +109,7 @@ def aligned(heads: Array, mesh: HeadMesh, marks: Embedding, rounds: int = 3) -> 
 
 
 def into_place(mean: Array, marks: Embedding, mesh: HeadMesh) -> tuple[Array, float, Array]:
-    """Rotation, scale and shift that bring the mean into the frame of `face_landmarks`."""
+    """Rotation, scale and shift that bring the mean into the frame of `face.landmarks`."""
     points = marks.of(mean, mesh.triangles)
     rigid = list(fl.RIGID)
     rotation = similarity(points[rigid], fl.face_mesh().neutral[rigid].astype(np.float64))[0]
@@ -187,7 +187,7 @@ def cylinder(mean: Array) -> Array:
 
 
 def build(task: Path, seed: int, pictures: Path | None) -> dict[str, NDArray[np.generic]]:
-    """Everything but the colours, as `xpcam.face_model.unpacked` reads it."""
+    """Everything but the colours, as `xpcam.face.model.unpacked` reads it."""
     heads, rng = Heads(), np.random.default_rng(seed)
     mesh, neutral = heads.mesh(), heads.neutral()
     shapes = heads.expressions()[:, mesh.kept]

@@ -15,11 +15,11 @@ import numpy as np
 
 from engines.face_params import data, face_free
 from engines.face_params.arrays import Floats, Pixels
-from xpcam.crops import crop_matrix, face_square
 from xpcam.frame import Frame
-from xpcam.inference import Engine
+from xpcam.inference.engine import Engine
 from xpcam.resources import shipped
-from xpcam.tracking import FaceTracker
+from xpcam.tracking.crops import crop_matrix, face_square
+from xpcam.tracking.tracker import FaceTracker
 
 HEIGHTS = (80, 110, 160, 250, 400, 700)  # of a face, pixels, in a frame of 1280x720
 

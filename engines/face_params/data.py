@@ -20,8 +20,8 @@ from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.mouth_mesh import MouthMesh, load_mouth
 from engines.face_params.opened_mouths import OpenedMouths
 from engines.face_params.shards import Shards
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, crop_matrix, face_square, transform
+from xpcam.face import landmarks as fl
+from xpcam.tracking.crops import CROP, crop_matrix, face_square, transform
 
 Random = np.random.Generator
 TEST_PEOPLE = ("P008", "P009", "P010")

@@ -15,8 +15,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from engines.face_params import augmentation, data, face_free
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.network import DetectorNet
-from xpcam import face_landmarks as fl
-from xpcam.crops import face_square
+from xpcam.face import landmarks as fl
+from xpcam.tracking.crops import face_square
 
 Random = np.random.Generator
 SIDE, STRIDE = 320, 8  # of the network's picture and of its cells, pixels

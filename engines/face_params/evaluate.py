@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.face import landmarks as fl
 from xpcam.frame import Frame
-from xpcam.inference import Engine
+from xpcam.inference.engine import Engine
 from xpcam.resources import shipped
-from xpcam.tracking import FaceTracker
+from xpcam.tracking.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.tracking.tracker import FaceTracker
 
 MEASURES = ("lip_opening", "lip_width", "eye_opening", "brow_height")
 Predict = Callable[[Pixels], tuple[Floats, Floats]]

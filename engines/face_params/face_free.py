@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam.crops import crop_matrix, face_square
+from xpcam.tracking.crops import crop_matrix, face_square
 
 Random = np.random.Generator
 

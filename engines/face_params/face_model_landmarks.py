@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from engines.demo.head import EYE, SKIN, Head, build_head
 from engines.demo.mesh import Array
 from engines.demo.render import Renderer
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 from xpcam.frame import Floats
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 SIZE = (512, 512)
 FACING = 0.35  # cosine between a surface and the camera below which a hit is not believed

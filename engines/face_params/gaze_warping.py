@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 
 Random = np.random.Generator
 SHADE = 0.9  # how much darker the white is where lids are near

@@ -24,8 +24,8 @@ from engines.face_params import data
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.gaze_warping import look_elsewhere
 from engines.face_params.parameter_views import CropMaker, Sample
-from xpcam.crops import CROP
-from xpcam.face_model import ARKIT
+from xpcam.face.model import ARKIT
+from xpcam.tracking.crops import CROP
 
 Random = np.random.Generator
 QUALITY = 95

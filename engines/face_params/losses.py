@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.face_params.arrays import Floats
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 
 LIPS = (
     (13, 14),

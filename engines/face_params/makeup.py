@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam.face_landmarks import INNER_LIPS, OUTER_LIPS, outer_eye_distance
+from xpcam.face.landmarks import INNER_LIPS, OUTER_LIPS, outer_eye_distance
 
 Random = np.random.Generator
 

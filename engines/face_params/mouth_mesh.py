@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.face_params.arrays import Floats
-from xpcam.face_model import normals
+from xpcam.face.model import normals
 
 GUMS, TONGUE = -1, -2
 EYE_CORNERS = (1507, 3721)  # vertices of the outer ones, the person's right first
 INNER_LIPS = (5533, 5517)  # the middle of the upper one, of the lower one
 CHIN_DROP = (
-    0.344  # that jawOpen at weight 1 causes in `face_landmarks`' mesh, whose chin tells how open a jaw is
+    0.344  # that jawOpen at weight 1 causes in `face.landmarks`' mesh, whose chin tells how open a jaw is
 )
 SEEN = 0.0  # triangles whose normal points away from the camera by more (its z) are left out
 DEEPEST = 0.45  # nothing behind this is drawn: the last molars, the throat
@@ -26,7 +26,7 @@ TEETH = 32
 
 @dataclass(frozen=True, slots=True)
 class MouthMesh:
-    """V vertices of a mouth with its jaw shut, in `face_landmarks`' axes and unit, (0, 0, 0) between the lips' middles.
+    """V vertices of a mouth with its jaw shut, in `face.landmarks`' axes and unit, (0, 0, 0) between the lips' middles.
 
     Attributes:
         vertices: (V, 3) float32; the incisors lie behind the lips, about at z 0.05.

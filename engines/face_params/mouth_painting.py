@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam.crops import CROP
+from xpcam.tracking.crops import CROP
 
 Random = np.random.Generator
 
@@ -13,7 +13,7 @@ def mouth_inside(rng: Random, crop: Pixels, lips: Floats, light: float) -> None:
     """Paint a random mouth interior into the inner-lip contour `lips` (20, 2) of a crop, in place.
 
     Args:
-        lips: pixels of the crop, in the order of `face_landmarks.INNER_LIPS`.
+        lips: pixels of the crop, in the order of `face.landmarks.INNER_LIPS`.
         light: brightness of the face, 0 to 1.
     """
     low, high = np.floor(lips.min(axis=0)).astype(int) - 2, np.ceil(lips.max(axis=0)).astype(int) + 3

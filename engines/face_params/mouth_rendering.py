@@ -12,9 +12,9 @@ import numpy as np
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.mouth_mesh import TEETH, TONGUE, MouthMesh
 from engines.face_params.warping import Warp
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 from xpcam.frame import Pose
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 Random = np.random.Generator
 WINDOW = 112  # side of what is drawn at a time, pixels: an opening at its widest in a crop, as a rule

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engines.face_params.patch_points import LEFT_CENTRE, LEFT_POINTS, MOUTH_CENTRE, MOUTH_POINTS
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 
 CROP = 256  # side of the landmark network's input, pixels
 PATCH = 64  # side of a refinement patch, samples

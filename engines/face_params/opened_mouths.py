@@ -7,8 +7,8 @@ from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.mouth_mesh import MouthMesh
 from engines.face_params.mouth_rendering import MouthRenderer, fill, place_mouth, random_look
 from engines.face_params.warping import Warp
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, transform
+from xpcam.face import landmarks as fl
+from xpcam.tracking.crops import CROP, transform
 
 Random = np.random.Generator
 RENDERED = 0.8  # share of the opened mouths, where there is a mesh; paintings show what no mesh does

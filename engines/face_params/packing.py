@@ -1,4 +1,4 @@
-"""How `face_model.npz` holds its large fields: as integers, which `xpcam.face_model.unpacked` widens again."""
+"""How `face_model.npz` holds its large fields: as integers, which `xpcam.face.model.unpacked` widens again."""
 
 from pathlib import Path
 from typing import Any

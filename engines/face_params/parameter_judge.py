@@ -7,7 +7,7 @@ from engines.face_params.losses import eye_span
 from engines.face_params.parameter_losses import DRAWN, Batch, ParameterLoss
 from engines.face_params.parameter_views import Views
 from engines.face_params.parametric_face import Parameters, ParametricFace, place
-from xpcam.crops import CROP
+from xpcam.tracking.crops import CROP
 
 TOGETHER = 12  # portraits judged at a time
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from engines.face_params.losses import PAIR_WEIGHT, PAIRS, point_weights
 from engines.face_params.parametric_face import Parameters, ParametricFace, Placing, place
-from xpcam.crops import CROP
+from xpcam.tracking.crops import CROP
 
 DRAWN = 64  # side of the pictures that are compared, pixels
 DOUBT = 0.3  # residual, of the range of values, from which a pixel is taken for hair, glasses or a hand

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.face_params.network import conv_bn
-from xpcam import face_landmarks as fl
+from xpcam.face import landmarks as fl
 
 IDENTITY, EXPRESSION, TEXTURE, LIGHTING = 80, 52, 80, 27
 NEAR, FAR = (112, 8), (192, 4)  # channels and side of the landmark network's maps

@@ -21,10 +21,10 @@ from engines.face_params.opened_mouths import OpenedMouths
 from engines.face_params.parameter_losses import DRAWN, Batch
 from engines.face_params.parametric_face import Parameters
 from engines.face_params.shards import Shards
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, transform
-from xpcam.face_model import ARKIT, face_model, normals, shading
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.face import landmarks as fl
+from xpcam.face.model import ARKIT, face_model, normals, shading
+from xpcam.tracking.crops import CROP, transform
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 Random = np.random.Generator
 TOGETHER = 32  # views that go through the landmark network at a time

@@ -1,4 +1,4 @@
-"""The morphable face of `xpcam.face_model` in PyTorch: parameters -> vertices, landmarks, colours, pictures."""
+"""The morphable face of `xpcam.face.model` in PyTorch: parameters -> vertices, landmarks, colours, pictures."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.face_params.rasteriser import interpolate, rasterise
-from xpcam import face_landmarks as fl
-from xpcam.face_model import SKIN, FaceModel
+from xpcam.face import landmarks as fl
+from xpcam.face.model import SKIN, FaceModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Parameters:
         identity: (B, 80) standard deviations.
         expression: (B, 52) ARKit weights, 0 to 1.
         texture: (B, 80) standard deviations.
-        lighting: (B, 9, 3) as `xpcam.face_model.shading` takes it.
+        lighting: (B, 9, 3) as `xpcam.face.model.shading` takes it.
     """
 
     identity: Tensor
@@ -134,7 +134,7 @@ class ParametricFace(nn.Module):
 
 
 def harmonics(normals: Tensor) -> Tensor:
-    """(..., 9) spherical harmonics of unit normals (..., 3), as `xpcam.face_model.harmonics`."""
+    """(..., 9) spherical harmonics of unit normals (..., 3), as `xpcam.face.model.harmonics`."""
     x, y, z = normals.unbind(-1)
     one = torch.ones_like(x)
     return torch.stack([one, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], dim=-1)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP, transform
+from xpcam.face import landmarks as fl
+from xpcam.tracking.crops import CROP, transform
 
 Random = np.random.Generator
 

@@ -28,8 +28,8 @@ from engines.face_params.parameter_net import ParameterNet
 from engines.face_params.parametric_face import Parameters, ParametricFace, place
 from engines.face_params.shards import Shards
 from engines.face_params.train import MovingAverage, append, rate_at, save
-from xpcam.crops import CROP
-from xpcam.face_model import face_model
+from xpcam.face.model import face_model
+from xpcam.tracking.crops import CROP
 
 PARTS = ("photometric", "supervised", "warping", "consistency", "scores")
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_landmarks as fl
-from xpcam.crops import CROP
-from xpcam.mesh_warp import MeshRasteriser
+from xpcam.face import landmarks as fl
+from xpcam.tracking.crops import CROP
+from xpcam.warping.mesh_warp import MeshRasteriser
 
 Random = np.random.Generator
 RINGS = (1.25, 1.6, 2.4, 6.0)  # size of each ring over the face's outline

@@ -21,12 +21,12 @@ from engines.face_params import mouth_rendering, warping
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.data import TEST_PEOPLE, lip_gap
 from engines.face_params.mouth_mesh import load_mouth
-from xpcam import face_landmarks as fl
-from xpcam.crops import transform
+from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
-from xpcam.mouth_engine import planes
-from xpcam.mouth_proxy import CHIN, CROP, MouthProxy, crop_matrix, opening
-from xpcam.mouth_style import Style, style_of
+from xpcam.mouth.engine import planes
+from xpcam.mouth.proxy import CHIN, CROP, MouthProxy, crop_matrix, opening
+from xpcam.mouth.style import Style, style_of
+from xpcam.tracking.crops import transform
 
 Random = np.random.Generator
 APART, RENDERED_APART = 0.022, 0.05  # outer-eye distances between the lips, at least

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engines.face_params.export import OPSET, session, stored_as_half
 from engines.mouth.network import PLANES, STYLE, Generator
-from xpcam.mouth_proxy import CROP
+from xpcam.mouth.proxy import CROP
 
 VERSION = "1.0"
 TOLERANCE, TOLERANCE_STORED = 0.02, 1.0  # of 255: the float32 graph on noise, the stored file on mouths

@@ -16,14 +16,14 @@ import openpeople
 
 from engines.face_params.arrays import Floats, Pixels
 from engines.mouth.pictures import EXPRESSIONS, SIZE, square_of, wearing
-from xpcam import face_landmarks as fl
-from xpcam import target
 from xpcam.daemon import open_tracker
+from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams, Frame
-from xpcam.mouth_engine import MouthEngine
-from xpcam.rendering import Look, Renderer
+from xpcam.mouth.engine import MouthEngine
+from xpcam.rendering.renderer import Look, Renderer
 from xpcam.settings import Settings
-from xpcam.target import Target
+from xpcam.target import still as target
+from xpcam.target.still import Target
 
 FRAMES, SETTLED, NOISE = 60, 20, 3.0
 PEOPLE = ("P001", "P004", "P008", "P010")

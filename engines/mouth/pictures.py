@@ -17,14 +17,14 @@ import numpy as np
 import openpeople
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam import face_landmarks as fl
-from xpcam import target
 from xpcam.daemon import open_tracker
+from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
-from xpcam.mouth import TONGUE_OUT, Interior
-from xpcam.rendering import Look, Renderer
+from xpcam.mouth.interior import TONGUE_OUT, Interior
+from xpcam.rendering.renderer import Look, Renderer
 from xpcam.settings import Settings
-from xpcam.target import Target
+from xpcam.target import still as target
+from xpcam.target.still import Target
 
 SIZE = (720, 720)
 TILE = 140

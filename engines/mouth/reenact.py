@@ -14,15 +14,15 @@ import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
 from engines.mouth.likeness import grey, similarity
-from xpcam import face_landmarks as fl
-from xpcam import target
+from xpcam.camera.video_file import read_video
 from xpcam.daemon import open_tracker
+from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams, Frame
-from xpcam.mouth_engine import MouthEngine
-from xpcam.mouth_proxy import CROP, crop_matrix
-from xpcam.rendering import Look, Renderer
+from xpcam.mouth.engine import MouthEngine
+from xpcam.mouth.proxy import CROP, crop_matrix
+from xpcam.rendering.renderer import Look, Renderer
 from xpcam.settings import Settings
-from xpcam.video_file import read_video
+from xpcam.target import still as target
 
 APART = 0.06  # lips so far apart, outer-eye distances, show what is behind them
 

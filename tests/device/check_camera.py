@@ -12,7 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from xpcam.camera import Camera, open_camera
+from xpcam.camera.opening import Camera, open_camera
 from xpcam.devices import OUR_LABEL, Device, list_devices
 from xpcam.errors import CameraError
 from xpcam.frame import Frame

@@ -1,0 +1,154 @@
+"""Camera to Frame: webcams, video files, network streams and the built-in demo driver."""
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xpcam import resources
+from xpcam.camera import webcam
+from xpcam.camera.capture import Camera, Capture, Grabbed, Source
+from xpcam.camera.spec import DEMO, path_of
+from xpcam.camera.video import Decoder, open_file, open_stream
+from xpcam.camera.video_file import VideoFile, read_video
+from xpcam.devices import Device, Holder, holders, list_devices
+from xpcam.errors import CameraError
+
+__all__ = ["Camera", "Machine", "VideoFile", "open_camera", "read_video"]
+
+log = logging.getLogger(__name__)
+
+
+class _WebcamSource:
+    def __init__(self, camera: webcam.Webcam) -> None:
+        self._camera = camera
+        self.description = camera.description
+
+    def read(self) -> Grabbed:
+        pixels, decode_seconds, captured_at = self._camera.read()
+        return Grabbed(pixels, decode_seconds, captured_at=captured_at)
+
+    def close(self) -> None:
+        self._camera.close()
+
+
+class _VideoSource:
+    """A file, or a stream that is played by its own clock."""
+
+    def __init__(self, decoder: Decoder, loop: bool, paced: bool = True) -> None:
+        self._decoder = decoder
+        self._loop = loop
+        self._paced = paced
+        self.finite = decoder.duration is not None
+        self._start: float | None = None  # time of the first picture on the video's clock
+        self._offset = 0.0  # length of the rounds already played
+        self._last = 0.0
+        self.description = f"{decoder.name}: {decoder.size[0]}x{decoder.size[1]} {decoder.codec}"
+        self.description += f" at {decoder.fps:.4g} fps{', looped' if loop else ''}"
+
+    def read(self) -> Grabbed | None:
+        picture = self._decoder.read()
+        if picture is None and self._loop:
+            self._decoder.rewind()
+            self._offset = self._last + 1 / self._decoder.fps
+            self._start = None
+            picture = self._decoder.read()
+        if picture is None:
+            return None
+        if self._start is None:
+            self._start = picture.time
+        self._last = max(self._last, self._offset + picture.time - self._start)
+        if self._paced:
+            return Grabbed(picture.pixels, picture.decode_seconds, due=self._last)
+        return Grabbed(picture.pixels, picture.decode_seconds, captured_at=picture.arrived)
+
+    def close(self) -> None:
+        self._decoder.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What opening a webcam asks of the machine: the second edge that tests fake."""
+
+    devices: Callable[[], list[Device]] = list_devices
+    holders: Callable[[Path], list[Holder]] = holders
+    backend: webcam.MakeBackend = webcam.video_capture
+    platform: str = sys.platform
+
+    def find(self, spec: str) -> Device | None:
+        """The camera that a spec means, None where it means a file. Raises CameraError."""
+        if self.platform != "linux":
+            return webcam.by_index(spec)
+        return webcam.find_device(spec, self.devices())
+
+    def find_again(self, lost: Device) -> Device | None:
+        """The same camera after it was lost."""
+        return webcam.find_again(lost, self.devices()) if self.platform == "linux" else lost
+
+    def known(self) -> str:
+        """Which cameras there are, for the end of a message."""
+        if self.platform != "linux":
+            return "a camera goes by its index here: 0, 1, ..."
+        return webcam.known(self.devices())
+
+
+def open_camera(
+    spec: str,
+    *,
+    size: tuple[int, int] = (1280, 720),
+    fps: int = 30,
+    loop: bool = True,
+    machine: Machine | None = None,
+) -> Camera:
+    """Open what `--camera` names and begin to read it.
+
+    Args:
+        spec: an index, /dev/videoN, a device's label, a video file, a stream URL, or "demo".
+        size: (width, height) asked of a webcam; files and streams larger than it are scaled down to fit.
+        fps: frames per second asked of a webcam; files play at their own rate.
+        loop: whether a file begins again at its end, also one behind a URL.
+
+    Raises CameraError: one line on what was found, what was wanted, what to do.
+    """
+    capture = _capture(spec, size, fps, loop, machine or Machine())
+    capture.start()
+    log.info("camera: %s", capture.description)
+    return capture
+
+
+def _capture(spec: str, size: tuple[int, int], fps: int, loop: bool, machine: Machine) -> Capture:
+    if spec == DEMO:
+        decoder = open_file(resources.shipped("demo.mp4"), size)
+        decoder.name = DEMO
+        return Capture(_VideoSource(decoder, loop), shareable=True)
+    path = path_of(spec)
+    if spec.startswith("file://"):
+        spec = str(path)
+    if "://" in spec:
+        stream = _stream(spec, size)
+        return Capture(stream, None if stream.finite and not loop else lambda: _stream(spec, size))
+    device = machine.find(spec)
+    if device is not None:
+        return _webcam_capture(device, size, fps, machine)
+    if not path.exists() and not path.suffix and len(path.parts) == 1:
+        raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
+    return Capture(_VideoSource(open_file(path, size), loop), shareable=True)
+
+
+def _webcam_capture(device: Device, size: tuple[int, int], fps: int, machine: Machine) -> Capture:
+    def reopen() -> Source:
+        again = machine.find_again(device)
+        if again is None:
+            raise CameraError(f"{device.label} is not there")
+        return _WebcamSource(webcam.open_webcam(again, size, fps, machine.holders, machine.backend))
+
+    first = webcam.open_webcam(device, size, fps, machine.holders, machine.backend)
+    return Capture(_WebcamSource(first), reopen)
+
+
+def _stream(url: str, size: tuple[int, int]) -> _VideoSource:
+    decoder = open_stream(url, size)
+    # What arrives live sets its own pace; a file or playlist behind a URL arrives faster than it plays.
+    paced = decoder.duration is not None or decoder.format.startswith("hls")
+    return _VideoSource(decoder, loop=False, paced=paced)

@@ -1,0 +1,1 @@
+"""4a Eyes: where they look, lids that shut, irises that move."""

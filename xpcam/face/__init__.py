@@ -1,0 +1,1 @@
+"""The 3D morphable face and its 478 landmarks."""

@@ -1,0 +1,1 @@
+"""Engines: .onnx files run on the best device that works."""

@@ -1,0 +1,1 @@
+"""4b What shows between the lips."""

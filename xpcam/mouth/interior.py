@@ -1,0 +1,183 @@
+"""What shows between parted lips: the target's own teeth where its picture shows them, else painted ones."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+
+from xpcam.face.landmarks import INNER_LIPS, LIPS_APART, gap
+from xpcam.frame import FaceParams, Floats, Pixels, Pose
+from xpcam.mouth.engine import MouthEngine
+from xpcam.mouth.proxy import CROP, MARGIN, MouthProxy, crop_matrix, opening
+from xpcam.mouth.style import Style, style_of
+from xpcam.warping.mesh_warp import sample
+from xpcam.warping.openings import Region
+
+Interior = Literal["on", "dark", "off"]
+
+OWN_OPEN: Final = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
+FADE: Final = (0.004, 0.02)  # on a closed-mouth target the interior comes in while the lips part this much
+EDGE: Final = 0.9  # softness of the lips' inner edge, pixels
+BEHIND: Final = 0.01  # share of the opening that the target's own mouth may leave to be filled by itself
+RIM: Final = np.ones((3, 3), np.uint8)  # the interior reaches so far under the lips
+SIDES: Final = (64, 192)  # least and most pixels a side of what is painted
+TONGUE_OUT: Final = 51  # its place in `face.model.ARKIT`
+
+
+@dataclass(frozen=True, slots=True)
+class Lips:
+    """The lips of one rendered frame, and what is drawn around them.
+
+    Attributes:
+        params: the face that is drawn, pixels of the picture.
+        face: (478, 3) its frontal face (`face.landmarks.unpose` with depth 0).
+        corner: (2,) where the rendered part of the picture begins, pixels.
+        region: the lips' surroundings within it.
+        part: (h, w) of the region, 0.5 inside the lips.
+        sources: (h, w, 2) of the region, where each pixel looks in the target's picture.
+    """
+
+    params: FaceParams
+    face: Floats
+    corner: Floats
+    region: Region
+    part: Floats
+    sources: Floats
+
+
+class Mouth:
+    """The interior of one target's mouth.
+
+    Args:
+        picture: (H, W, 3) the target's picture.
+        params: its face.
+        face: (478, 3) its frontal face.
+        own: whether what the picture shows between the lips may be shown.
+        interior: "on" paints teeth, gums and tongue, "dark" darkness, "off" nothing.
+        engine: makes what is painted belong to the face; without it, it stays as it is drawn.
+    """
+
+    def __init__(
+        self,
+        picture: Pixels,
+        params: FaceParams,
+        face: Floats,
+        *,
+        own: bool = True,
+        interior: Interior = "on",
+        engine: MouthEngine | None = None,
+    ) -> None:
+        apart = gap(face, LIPS_APART)
+        self._interior, self._engine = interior, engine
+        self._gap = apart if own else 0.0
+        self._open = own and apart > OWN_OPEN
+        self._picture = picture
+        self._own = np.zeros((1, 1), np.float32)
+        if self._open:
+            lips = params.landmarks[list(INNER_LIPS), :2]
+            self._own = np.zeros(picture.shape[:2], np.float32)
+            cv2.fillPoly(self._own, [np.round(lips * 16).astype(np.int32)], (1.0,), cv2.LINE_AA, 4)
+            cv2.GaussianBlur(cv2.dilate(self._own, np.ones((3, 3))), (0, 0), 1.2, dst=self._own)
+        self._style = style_of(picture, params, self._open)
+        self._proxy = _proxy(params.pose, face, apart, self._style) if interior == "on" else None
+
+    def shown(self, apart: float) -> float:
+        """How much of the interior to show, 0 to 1, when the lips are `apart`, outer-eye distances."""
+        if self._open:
+            return 1.0
+        if self._interior == "off":
+            return 0.0
+        share = float(np.clip((apart - self._gap - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0))
+        return share * share * (3.0 - 2.0 * share)
+
+    def fill(self, moving: Pixels, lips: Lips, shown: float) -> None:
+        """Blend the interior into `moving`, the rendered part of the picture.
+
+        Args:
+            shown: 0 to 1.
+        """
+        inside = cv2.inRange(lips.part, 0.4, 0.6)
+        left, top, width, height = cv2.boundingRect(inside)
+        if width == 0:
+            return
+        rows = slice(max(top - 3, 0), top + height + 3)
+        columns = slice(max(left - 3, 0), left + width + 3)
+        mask = inside[rows, columns].astype(np.float32) * np.float32(1 / 255)
+        view = moving[lips.region.slices][rows, columns]
+        corner = lips.corner + lips.region.corner + np.array([columns.start, rows.start], np.float32)
+        if self._open:
+            interior = self._with_own(moving, lips, lips.sources[rows, columns], mask, corner)
+        else:
+            interior = self._behind(moving, lips, mask, corner)
+        edge = cv2.GaussianBlur(cv2.dilate(mask, RIM), (0, 0), EDGE)
+        alpha = (edge * np.float32(shown))[..., None]
+        np.copyto(view, view + (interior - view) * alpha, casting="unsafe")
+
+    def _with_own(self, moving: Pixels, lips: Lips, sources: Floats, mask: Floats, corner: Floats) -> Floats:
+        """(h, w, 3) the target's own mouth as far as its picture shows it, with what lies behind it."""
+        own = sample(self._own, sources)[..., None]
+        picture = sample(self._picture, sources).astype(np.float32)
+        if np.mean(own[mask > 0] < 0.5) < BEHIND:
+            return picture
+        behind = self._behind(moving, lips, mask, corner)
+        return np.asarray(behind + (picture - behind) * own)
+
+    def _behind(self, moving: Pixels, lips: Lips, mask: Floats, corner: Floats) -> Floats:
+        """(h, w, 3) what is painted at `corner` of the picture, where `mask` is 1."""
+        if self._proxy is None:
+            return self._dark(mask)
+        matrix, drawn, opened = self._drawn(lips, self._proxy)
+        if self._engine is not None:
+            drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
+            np.clip(drawn, 0.0, 255.0, out=drawn)
+        matrix[:, 2] += matrix[:, :2] @ corner
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(_warped(drawn, matrix, mask.shape, flags), np.float32)
+
+    def _drawn(self, lips: Lips, proxy: MouthProxy) -> tuple[Floats, Floats, Floats]:
+        """(2, 3) from the picture to the mouth's crop, the (size, size, 3) drawn interior, the opening."""
+        params = lips.params
+        matrix = crop_matrix(params.landmarks, proxy.size)
+        contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
+        opened = opening(np.asarray(contour, np.float32), proxy.size)
+        tongue = float(params.expression[TONGUE_OUT])
+        return matrix, proxy.draw(lips.face, params.pose, matrix, opened, tongue), opened
+
+    def _correction(
+        self,
+        moving: Pixels,
+        corner: Floats,
+        matrix: Floats,
+        drawn: Floats,
+        opened: Floats,
+        engine: MouthEngine,
+    ) -> Floats:
+        """What the engine adds to the drawn interior; large faces keep the drawing's fine lines."""
+        size = len(drawn)
+        share = np.float32(CROP / size)
+        crop = matrix.copy()
+        crop[:, 2] += crop[:, :2] @ corner
+        crop *= share
+        crop[:, 2] += (share - 1) / 2
+        around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
+        small = np.asarray(cv2.resize(drawn, (CROP, CROP), interpolation=cv2.INTER_AREA), np.float32)
+        mask = np.asarray(cv2.resize(opened, (CROP, CROP), interpolation=cv2.INTER_NEAREST), np.float32)
+        made = engine.refine(around, mask, small, self._style) - small
+        return np.asarray(cv2.resize(made, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def _dark(self, mask: Floats) -> Floats:
+        """(h, w, 3) flesh that falls off into the dark."""
+        depth = cv2.GaussianBlur(mask, (0, 0), max(2.0, 0.05 * mask.shape[1]))[..., None]
+        style = self._style
+        return np.asarray(style.flesh + (style.throat - style.flesh) * np.minimum(depth * depth * 1.3, 1.0))
+
+
+def _warped(picture: Pixels | Floats, matrix: Floats, shape: tuple[int, ...], flags: int) -> Any:
+    return cv2.warpAffine(picture, matrix, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _proxy(pose: Pose, face: Floats, apart: float, style: Style) -> MouthProxy:
+    native = MARGIN * 0.55 * pose.scale
+    size = int(np.clip(16 * round(native / 16), *SIDES))
+    return MouthProxy(face, apart, style, size)

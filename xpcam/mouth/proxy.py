@@ -1,0 +1,165 @@
+"""Draws teeth, gums and tongue into the opening of a target's lips, as its pose and its jaw place them."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from xpcam.face.landmarks import (
+    INNER_LIPS,
+    MOUTH_CORNERS,
+    RIGID,
+    apply_pose,
+    face_mesh,
+    rotation_matrix,
+)
+from xpcam.frame import Floats, Pose
+from xpcam.mouth.model import GUM, MILLIMETRE, TONGUE, TOOTH, mouth_model
+from xpcam.mouth.style import Style
+from xpcam.warping.mesh_warp import MeshRasteriser
+
+CROP: Final = 128  # side of the mouth's crop, pixels
+MARGIN: Final = 1.5  # the crop's side over the mouth's width (or 0.8 of it over its height)
+CHIN: Final = (152, 148, 377, 175, 199)
+UPPER_LIP, LOWER_LIP, NOSE = 13, 14, 2
+SHOWN: Final = 3.2 * MILLIMETRE  # upper incisors reach so far below the closed lips' line
+BEHIND: Final = 4.0 * MILLIMETRE  # and stand so far behind it
+HINGE: Final = np.array([-0.30, 1.0], np.float32)  # y and z of the jaw's joint, from the incisors' edge
+LOWEST: Final = 0.75  # the jaw drops no farther, outer-eye distances
+LOWER_EDGE: Final = (-0.02, 0.07)  # the lower incisors' edge lies so far from the lower lip's, at most
+LIGHT: Final = np.array([0.0, -0.45, -0.89], np.float32)  # where light comes from, as seen by the camera
+AMBIENT: Final = 0.70
+GLOSS: Final = (0.22, 14)  # how bright wet surfaces shine, and how small the shine is
+BELOW_LIP: Final = (2.0 * MILLIMETRE, 0.2)  # in a mouth so wide open upper teeth always show so much
+REACH: Final = {TOOTH: 0.60, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
+OUT: Final = (0.40, 0.22, 0.13)  # how far a tongue is stretched out, arched over the teeth, hung down
+
+
+def crop_matrix(landmarks: Floats, size: int = CROP) -> Floats:
+    """(2, 3) map from the picture to the mouth's crop, turned so that the mouth's corners lie level.
+
+    Args:
+        landmarks: (478, 2 or 3) pixels.
+    """
+    right, left = (landmarks[corner, :2] for corner in MOUTH_CORNERS)
+    across = left - right
+    width = max(float(np.hypot(*across)), 1e-3)
+    axes = np.array([across, (-across[1], across[0])], np.float32) / width
+    lips = landmarks[list(INNER_LIPS), :2] @ axes.T
+    low, high = lips.min(axis=0), lips.max(axis=0)
+    side = MARGIN * max(width, 1.25 * float(high[1] - low[1]))
+    scale = np.float32(size / side)
+    shift = (size - 1) / 2 - (low + high) / 2 * scale
+    return np.asarray(np.column_stack([axes * scale, shift]), np.float32)
+
+
+def opening(contour: Floats, size: int = CROP) -> Floats:
+    """(size, size) float32, 1 inside the inner lips' (20, 2) `contour`, crop pixels, else 0."""
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [np.round(contour * 16).astype(np.int32)], (1.0,), cv2.LINE_8, 4)
+    return mask
+
+
+class MouthProxy:
+    """The mean mouth in one target's light; owns its buffers.
+
+    Attributes:
+        size: side of what is drawn, pixels.
+        edge: (3,) where the middle of the upper incisors' edge lies on the target's frontal face.
+
+    Args:
+        face: (478, 3) the target's frontal face.
+        gap: how far its lips are apart, outer-eye distances.
+        style: its colours.
+        size: side of what is drawn, pixels.
+    """
+
+    def __init__(self, face: Floats, gap: float, style: Style, size: int = CROP) -> None:
+        model = mouth_model()
+        self._model, self._style, self.size = model, style, size
+        self._rigid = face[list(RIGID)].mean(axis=0)
+        self._chin = face[list(CHIN)].mean(axis=0)
+        self.edge = _incisors(face, gap)
+        reach = np.array([REACH[kind] for kind in (TOOTH, GUM, TONGUE)], np.float32)[model.kind]
+        occluded = np.exp(-np.maximum(model.vertices[:, 2], 0.0) / reach)
+        albedo = np.stack([style.tooth, style.gum, style.tongue])[model.kind] / np.float32(255)
+        even = np.float32(0.35 + 0.65 * style.fine)  # a flat drawing has a band of teeth
+        shade = 1.0 + (model.shade - 1.0) * even
+        self._albedo = np.asarray(albedo * (shade * occluded)[:, None], np.float32)
+        self._out_albedo = self._albedo + (albedo * shade[:, None] - self._albedo) * model.tip[:, None]
+        self._background = np.empty((size, size, 3), np.float32)
+        self._raster = MeshRasteriser(model.triangles, (size, size), self._background)
+        self._jaw, self._skull = np.flatnonzero(model.jaw), np.flatnonzero(~model.jaw)
+        tip = model.tip[self._jaw]
+        arched = OUT[2] * tip**4 - OUT[1] * tip * (1.0 - tip) - 0.06 * tip
+        self._stretch = np.column_stack([arched, -OUT[0] * tip**1.5]).astype(np.float32)
+
+    def draw(self, face: Floats, pose: Pose, matrix: Floats, mask: Floats, tongue: float) -> Floats:
+        """The inside of the mouth.
+
+        Args:
+            face: (478, 3) frontal face to draw (`face.landmarks.unpose` with depth 0).
+            pose: where it is.
+            matrix: (2, 3) from the picture to the crop.
+            mask: (size, size) 1 inside the lips.
+            tongue: how far it is stretched out, 0 to 1.
+
+        Returns:
+            (size, size, 3) float32 BGR, 0 to 255, drawn beyond the lips too.
+        """
+        places = apply_pose(self._placed(face, tongue), pose)
+        points = places[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        lit = self._model.normals @ (LIGHT @ rotation_matrix(pose.rotation))
+        albedo = self._albedo if tongue <= 0 else self._albedo + (self._out_albedo - self._albedo) * tongue
+        lit = np.maximum(lit, 0.0)
+        colours = albedo * (AMBIENT + (1.0 - AMBIENT) * lit + GLOSS[0] * lit ** GLOSS[1])[:, None]
+        np.minimum(colours, 1.0, out=colours)
+        light = self._lit(mask)
+        values = np.asarray(colours, np.float32)
+        drawn = self._raster.draw(np.asarray(points, np.float32), values, places[:, 2])
+        np.multiply(drawn, light, out=drawn)
+        return np.asarray(cv2.GaussianBlur(drawn, (3, 3), 0), np.float32)  # triangles have hard edges
+
+    def _lit(self, mask: Floats) -> Floats:
+        """(size, size, 3) 255 times the light that the lips let in; writes the cavity behind it all."""
+        quarter = cv2.resize(mask, (self.size // 4, self.size // 4), interpolation=cv2.INTER_AREA)
+        soft = cv2.GaussianBlur(quarter, (0, 0), 0.0175 * self.size)
+        depth = np.clip(soft * 1.5 - 0.4, 0.0, 1.0)[..., None]
+        cavity = (self._style.flesh + (self._style.throat - self._style.flesh) * depth) / np.float32(255)
+        light = np.repeat(np.minimum(0.80 + 1.0 * depth, 1.0) * 255, 3, axis=2)
+        wide = (self.size, self.size)
+        cv2.resize(cavity, wide, dst=self._background, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(light, wide, interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def _placed(self, face: Floats, tongue: float) -> Floats:
+        """(V, 3) vertices on the frontal face: the upper row fixed to the skull, the lower one to the jaw."""
+        moved = face[list(RIGID)].mean(axis=0) - self._rigid
+        vertices = self._model.vertices.copy()
+        jaw = vertices[self._jaw]
+        if tongue > 0:
+            jaw[:, 1:] += self._stretch * np.float32(tongue)
+        chin = face[list(CHIN)].mean(axis=0) - self._chin - moved
+        lip = face[LOWER_LIP, 1] - self.edge[1] - moved[1]
+        drop = np.clip(chin[1], lip + LOWER_EDGE[0], lip + LOWER_EDGE[1])
+        angle = np.float32(np.clip(drop, 0.0, LOWEST) / HINGE[1])
+        y, z = jaw[:, 1] - HINGE[0], jaw[:, 2] - HINGE[1]
+        jaw[:, 1], jaw[:, 2] = HINGE[0] + y - angle * z, HINGE[1] + z + angle * y
+        jaw[:, 0] += np.float32(0.7) * chin[0]
+        vertices[self._jaw] = jaw
+        vertices += self.edge + moved
+        wide = np.float32(min(1.0, (face[LOWER_LIP, 1] - face[UPPER_LIP, 1]) / BELOW_LIP[1]))
+        hidden = face[UPPER_LIP, 1] + np.float32(BELOW_LIP[0]) * wide - self.edge[1] - moved[1]
+        if wide > 0 and hidden > 0:
+            vertices[self._skull, 1] += hidden * wide
+        return vertices
+
+
+def _incisors(face: Floats, gap: float) -> Floats:
+    """(3,) where the middle of the upper incisors' edge lies on a frontal face."""
+    mean = face_mesh().neutral
+    lips = (face[UPPER_LIP] + face[LOWER_LIP]) / 2
+    below_nose = face[NOSE, 1] + (mean[UPPER_LIP, 1] - mean[NOSE, 1])
+    open_share = np.float32(min(1.0, gap / 0.05))
+    line = lips[1] + (below_nose - lips[1]) * open_share
+    x = np.float32(face[[NOSE, UPPER_LIP, 168], 0].mean())
+    return np.array([x, line + SHOWN, face[UPPER_LIP, 2] + BEHIND], np.float32)

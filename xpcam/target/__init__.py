@@ -1,0 +1,1 @@
+"""A target, prepared once: a still, a clip, a folder of stills; and switching between them."""
