@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from engines import stability
 from engines.face_params.evaluate import MEASURES, compare, expression
-from xpcam import daemon
+from xpcam import offline
 from xpcam.camera.video_file import read_video
 from xpcam.errors import SettingsError, XpcamError
 from xpcam.frame import Floats
@@ -99,8 +99,8 @@ def evaluate(
     settings = Settings(target=target)
     output = folder / f"{driver.stem}.mp4"
     with tqdm(desc=f"rendering {driver.name}") as bar:
-        daemon.render_video(settings, driver, output, lambda done, total: bar.update(done - bar.n))
-    own = tracking_export.collect(daemon.track_video(settings, driver, lambda done, total: None))
+        offline.render_video(settings, driver, output, lambda done, total: bar.update(done - bar.n))
+    own = tracking_export.collect(offline.track_video(settings, driver, lambda done, total: None))
     person = judged(driver, task)
     return carried(person, judged(output, task)), compare(own.landmarks, person)
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import openpeople
 
-from xpcam import daemon
+from xpcam.builders import open_tracker
 from xpcam.face.landmarks import (
     LEFT_BROW,
     LEFT_LIDS,
@@ -275,7 +275,7 @@ def report(rows: list[Stability]) -> Iterator[str]:
 
 def measure_all(*, smoothing: bool = True) -> list[Stability]:
     """`measure` on everybody of `PEOPLE`, with the shipped engines."""
-    with daemon.open_tracker(Settings(smoothing=smoothing)) as tracker:
+    with open_tracker(Settings(smoothing=smoothing)) as tracker:
         return [measure(tracker, portrait(person)) for person in PEOPLE]
 
 

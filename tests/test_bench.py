@@ -8,7 +8,7 @@ import av
 import pytest
 from faces import face, portrait
 
-from xpcam import bench, daemon
+from xpcam import bench, builders
 from xpcam.errors import TargetError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.pipeline import STAGES
@@ -50,7 +50,7 @@ def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedTracker:
 
     monkeypatch.setattr(bench, "shipped", lambda name: tmp_path / name)
     monkeypatch.setattr(bench, "WARM_UP", 0.05)
-    monkeypatch.setattr(daemon, "open_tracker", open_tracker)
+    monkeypatch.setattr(builders, "open_tracker", open_tracker)
     return scripted
 
 

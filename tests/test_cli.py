@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpcam import __version__, bench, cli, daemon, devices, errors
+from xpcam import __version__, bench, builders, cli, daemon, devices, errors, offline
 from xpcam.bench import BenchResult
 from xpcam.devices import Device
 from xpcam.frame import FaceParams, Pose
@@ -119,7 +119,7 @@ def test_wrong_settings_are_one_line_and_code_2(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(daemon, "open_tracker", lambda settings: pytest.fail("nothing should be opened"))
+    monkeypatch.setattr(builders, "open_tracker", lambda settings: pytest.fail("nothing should be opened"))
     monkeypatch.setattr(daemon, "run_live", lambda settings, bar: settings.require_target())
     assert run(*arguments) == 2
     shown = capsys.readouterr()
@@ -181,7 +181,7 @@ def test_render_takes_a_driver(
         progress(2, 2)
         return REPORT
 
-    monkeypatch.setattr(daemon, "render_video", render)
+    monkeypatch.setattr(offline, "render_video", render)
     flags = ("--target", "t.png", "--driver", "file:///d%20e.mp4", "--output", "o.mp4", "--brows", "0.5")
     assert run("render", *flags) == 0
     settings, driver, output = seen[0]
@@ -207,8 +207,8 @@ def test_a_place_that_cannot_be_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("run_live", "render_video"):
-        monkeypatch.setattr(daemon, name, lambda *_: pytest.fail("nothing should run"))
+    for module, name in ((daemon, "run_live"), (offline, "render_video")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("nothing should run"))
     assert run(*arguments) == code
     shown = capsys.readouterr().err
     assert message in shown
@@ -227,7 +227,7 @@ def test_track_writes_what_was_found(
         assert video == Path("clip.mp4")
         yield from ((0.0, found), (0.04, None))
 
-    monkeypatch.setattr(daemon, "track_video", track)
+    monkeypatch.setattr(offline, "track_video", track)
     assert run("track", "clip.mp4", "--output", tmp_path / "t.npz") == 0
     assert "a face in 1 of 2 frames" in capsys.readouterr().out
     with np.load(tmp_path / "t.npz") as saved:

@@ -1,41 +1,16 @@
 """Whole runs, with a poisoned camera and a fake tracker: what they show, and how they end."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
 from faces import Replay, face
-from poison import SIZE, PoisonedCamera, Recorder, faces_and_gaps, poison_in, poisoned, prepared
+from poison import PoisonedCamera, Recorder, faces_and_gaps, poison_in
+from runs import blend_shapes, recorded, settings, wired
 
 from xpcam import daemon
 from xpcam.errors import CameraError, OutputError, SettingsError
-from xpcam.frame import Frame, Pixels
-from xpcam.settings import Settings
-from xpcam.tracking.live_link import timecode
-
-
-@contextmanager
-def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, tracker: Replay) -> Iterator[None]:
-    monkeypatch.setattr(daemon, "open_tracker", lambda settings, **patience: nullcontext(tracker))
-    monkeypatch.setattr(daemon, "load_target", lambda *_: prepared())
-    if output is not None:
-        monkeypatch.setattr(daemon, "open_output", lambda *args, **named: output)
-
-    def open_camera(*args: object, **named: object) -> object:
-        if isinstance(camera, Exception):
-            raise camera
-        return camera
-
-    monkeypatch.setattr(daemon, "open_camera", open_camera)
-    yield
-
-
-def settings(**values: Any) -> Settings:
-    return Settings(**{"target": Path("face.png"), "size": SIZE, "fps": 60, "output": "none", **values})
+from xpcam.frame import Frame
 
 
 def test_a_live_run_shows_the_target_before_and_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,49 +101,6 @@ def test_the_recording_holds_no_pixel_of_the_person(monkeypatch: pytest.MonkeyPa
     assert not any(poison_in(picture) for picture in pictures)
 
 
-def recorded(clip: Path) -> list[Pixels]:
-    with av.open(str(clip)) as container:
-        frames = container.decode(video=0)
-        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
-
-
-def driver(path: Path, frames: int = 24) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        for index in range(frames):
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(poisoned(index, at=0.0).pixels, format="bgr24"))
-            )
-        container.mux(stream.encode(None))
-    return path
-
-
-def test_every_frame_of_a_driver_gives_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    clip = tmp_path / "out.mp4"
-    with wired(monkeypatch, None, None, Replay(faces_and_gaps())):
-        report = daemon.render_video(
-            settings(), driver(tmp_path / "d.mp4"), clip, lambda *done: told.append(done)
-        )
-    assert report.frames_generated == 24
-    assert told[-1] == (24, 24)
-    with av.open(str(clip)) as container:
-        assert container.streams.video[0].average_rate == 24
-    pictures = recorded(clip)
-    assert len(pictures) == 24
-    assert not any(poison_in(picture) for picture in pictures)
-
-
-def test_tracking_a_video_says_something_of_every_frame(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with wired(monkeypatch, None, None, Replay(faces_and_gaps())):
-        found = list(daemon.track_video(settings(), driver(tmp_path / "d.mp4"), lambda *done: None))
-    assert [params is None for _, params in found] == [params is None for params in faces_and_gaps()]
-    assert [seconds for seconds, _ in found] == sorted(seconds for seconds, _ in found)
-
-
 def test_a_file_of_blend_shapes_is_played_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     table = blend_shapes(tmp_path)
     output = Recorder()
@@ -194,21 +126,3 @@ def test_a_broken_file_of_blend_shapes_opens_nothing(monkeypatch: pytest.MonkeyP
     with wired(monkeypatch, None, output, Replay([None])), pytest.raises(CameraError, match="No such file"):
         daemon.run_live(settings(camera=f"csv:{tmp_path / 'none.csv'}"))
     assert output.seen == []
-
-
-def test_blend_shapes_are_rendered_row_by_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    clip = tmp_path / "out.mp4"
-    with wired(monkeypatch, None, None, Replay([None])):
-        report = daemon.render_table(settings(), blend_shapes(tmp_path), clip, lambda *done: None)
-    assert report.frames_published == 25
-    pictures = recorded(clip)
-    assert len(pictures) == 25
-    assert (np.abs(pictures[12].astype(int) - pictures[0]).max(axis=2) > 30).sum() > 200
-
-
-def blend_shapes(folder: Path) -> Path:
-    """A second at 25 rows a second in which a jaw opens and shuts."""
-    path = folder / "take.csv"
-    rows = (f"{timecode(i / 25)},1,{np.sin(np.pi * i / 25):.4f}" for i in range(25))
-    path.write_text("\n".join(["Timecode,BlendShapeCount,JawOpen", *rows]), encoding="utf-8")
-    return path

@@ -33,7 +33,7 @@ LAYERS = (
     *("errors", "frame", "resources", "progress", "devices", "warping", "face", "eyes", "inference"),
     *("camera", "tracking", "retargeting", "mouth", "target", "rendering", "virtual_camera", "pipeline"),
     *("contracts", "contact_sheet", "device_report", "inspect", "pacing", "settings", "flags", "signals"),
-    *("daemon", "bench", "cli"),
+    *("builders", "daemon", "offline", "bench", "cli"),
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from av.video.stream import VideoStream
 from poison import POISON, SIZE, poison_in
 
-from xpcam import cli, daemon
+from xpcam import cli, daemon, offline
 from xpcam.errors import CameraError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.settings import Settings
@@ -131,7 +131,7 @@ def test_an_offline_rendering_of_a_poisoned_video(
     driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None]
 ) -> None:
     clip = tmp_path / "out.mp4"
-    daemon.render_video(settings(target, driver, clip), driver, clip, lambda *done: None)
+    offline.render_video(settings(target, driver, clip), driver, clip, lambda *done: None)
     assert any(params is not None for params in tracked)
     assert len(pictures(clip)) == FRAMES
     assert poisoned(clip) == 0

@@ -8,7 +8,7 @@ from faces import face, pose
 
 from engines import stability
 from engines.stability import BREATHING, JITTER, Actor
-from xpcam import daemon
+from xpcam.builders import open_tracker
 from xpcam.frame import Pixels
 from xpcam.settings import Settings
 from xpcam.tracking.crops import AVERAGED, SteadySquare, face_square
@@ -17,7 +17,7 @@ from xpcam.tracking.tracker import FaceTracker
 
 @pytest.fixture(scope="module")
 def tracker() -> Iterator[FaceTracker]:
-    with daemon.open_tracker(Settings()) as found:
+    with open_tracker(Settings()) as found:
         yield found
 
 

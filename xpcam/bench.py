@@ -16,8 +16,8 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from xpcam.builders import open_pipeline
 from xpcam.camera.opening import VideoFile, read_video
-from xpcam.daemon import open_pipeline
 from xpcam.frame import Floats, Frame, Pixels
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
 from xpcam.resources import shipped

@@ -65,7 +65,7 @@ def start(settings: Settings) -> None:
 @takes(*LOOK, *MACHINE, "seconds", "frames", "contact_sheet", camera=DRIVER, output=RENDERED)
 def render(settings: Settings) -> None:
     """Make a video of the target following a driver video: every frame, with its sound."""
-    from xpcam import daemon
+    from xpcam import offline
 
     output = settings.require_recording()
     _check_contact_sheet(settings)
@@ -73,9 +73,9 @@ def render(settings: Settings) -> None:
     driver = shipped("demo.mp4") if settings.camera == DEMO else path_of(settings.camera)
     with _progress("rendering") as progress:
         if table is not None:
-            report = daemon.render_table(settings, table, output, progress)
+            report = offline.render_table(settings, table, output, progress)
         else:
-            report = daemon.render_video(settings, driver, output, progress)
+            report = offline.render_video(settings, driver, output, progress)
     print(report)
 
 
@@ -91,12 +91,12 @@ def track(
     ] = "landmarks",
 ) -> None:
     """Write the landmarks, confidence, pose, expression and gaze of every frame of a video."""
-    from xpcam import daemon
+    from xpcam import offline
     from xpcam.tracking import export as tracking_export
 
     tracking_export.check_output(output, layout)
     with _progress("tracking") as progress:
-        found = tracking_export.collect(daemon.track_video(settings, video, progress))
+        found = tracking_export.collect(offline.track_video(settings, video, progress))
     tracking_export.save(found, output, layout)
     print(f"{output}: a face in {found.faces} of {len(found.confidence)} frames")
 
@@ -109,11 +109,11 @@ def inspect(
     output: Annotated[Path, typer.Option(help="picture to write, .png or .jpg")],
 ) -> None:
     """Show what the 3D face model makes of a face: shape, albedo, light, and what it could not explain."""
-    from xpcam import daemon
     from xpcam import inspect as inspection
+    from xpcam import offline
 
     inspection.check_output(output)
-    found = daemon.inspect_picture(settings, image)
+    found = offline.inspect_picture(settings, image)
     inspection.save(found.picture, output)
     print(f"{output}: {found}")
 

@@ -16,7 +16,7 @@ import openpeople
 
 from engines.face_params.arrays import Floats, Pixels
 from engines.mouth.pictures import EXPRESSIONS, SIZE, square_of, wearing
-from xpcam.daemon import open_tracker
+from xpcam.builders import open_tracker
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams, Frame
 from xpcam.mouth.engine import MouthEngine

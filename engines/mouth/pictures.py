@@ -17,7 +17,7 @@ import numpy as np
 import openpeople
 
 from engines.face_params.arrays import Floats, Pixels
-from xpcam.daemon import open_tracker
+from xpcam.builders import open_tracker
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
 from xpcam.mouth.interior import TONGUE_OUT, Interior

@@ -14,8 +14,8 @@ import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
 from engines.mouth.likeness import grey, similarity
+from xpcam.builders import open_tracker
 from xpcam.camera.video_file import read_video
-from xpcam.daemon import open_tracker
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams, Frame
 from xpcam.mouth.engine import MouthEngine
