@@ -30,7 +30,18 @@ def imported(path: Path) -> set[str]:
 
 
 LAYERS = (
-    *("errors", "frame", "resources", "progress", "devices", "warping", "face", "eyes", "inference"),
+    *(
+        "errors",
+        "frame",
+        "resources",
+        "progress",
+        "devices",
+        "service",
+        "warping",
+        "face",
+        "eyes",
+        "inference",
+    ),
     *("camera", "tracking", "retargeting", "mouth", "target", "rendering", "virtual_camera", "pipeline"),
     *("contracts", "contact_sheet", "device_report", "inspect", "pacing", "settings", "flags", "signals"),
     *("builders", "daemon", "offline", "bench", "cli"),

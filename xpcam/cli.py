@@ -21,6 +21,7 @@ from xpcam.camera.spec import DEMO, path_of, table_of
 from xpcam.errors import XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
+from xpcam.service import journal
 from xpcam.settings import Settings
 
 EXIT_CODES: Final = (
@@ -165,7 +166,7 @@ def main() -> None:
     try:
         app(prog_name="xpcam")
     except XpcamError as error:
-        print(f"xpcam: {' '.join(str(error).split())}", file=sys.stderr)
+        journal.complain(" ".join(str(error).split()))
         sys.exit(error.exit_code)
 
 

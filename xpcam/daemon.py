@@ -15,6 +15,7 @@ from xpcam.pacing import Slots
 from xpcam.pipeline import Meter, Pipeline, RunReport, publish
 from xpcam.progress import Bar, no_bar
 from xpcam.retargeting.parameter_file import ParameterFile
+from xpcam.service.notify import Heartbeat
 from xpcam.settings import Settings
 from xpcam.signals import call_on_signal, stop_on_signals
 from xpcam.virtual_camera import VirtualCamera, open_output
@@ -32,7 +33,7 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
     Raises:
         TargetError, OutputError, CameraError, EngineError: what could not be opened; or an output that broke.
     """
-    meter = Meter()
+    meter, heart = Meter(), Heartbeat()
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         table = table_of(settings.camera)
@@ -43,25 +44,26 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
             closing(open_output(settings.output, size=settings.size, fps=settings.fps))
         )
         log.info("output: %s", output.description)
+        stack.callback(heart.stopping)
         stack.enter_context(call_on_signal("SIGUSR1", pipeline.relearn))
         stack.enter_context(call_on_signal("SIGUSR2", pipeline.show_next))
         if driver is not None:
-            _perform(settings, driver, output, pipeline, stop)
+            _perform(settings, driver, output, pipeline, heart, stop)
             return meter.report()
-        camera = _open_while_idling(settings, output, pipeline, stop)
+        camera = _open_while_idling(settings, output, pipeline, heart, stop)
         meter.begin()
         if camera is None:
             return meter.report()
         stack.enter_context(closing(camera))
         settings.require_shareable(camera.description, camera.shareable)
         sheet = stack.enter_context(contact_sheet_at(settings.contact_sheet))
-        _follow(settings, camera, output, pipeline, sheet, stop)
+        _follow(settings, camera, output, pipeline, heart, sheet, stop)
         report = meter.report(camera.dropped)
     return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
 
 
 def _open_while_idling(
-    settings: Settings, output: VirtualCamera, pipeline: Pipeline, stop: threading.Event
+    settings: Settings, output: VirtualCamera, pipeline: Pipeline, heart: Heartbeat, stop: threading.Event
 ) -> Camera | None:
     """Open the camera, which can take seconds; who watches the output sees the idling target meanwhile.
 
@@ -76,6 +78,7 @@ def _open_while_idling(
     while True:
         if output.watched:
             publish(output, pipeline.step(None, time.monotonic()), pipeline.meter)
+        heart.beat(pipeline.meter.generated, pipeline.meter.published)
         slots.take()
         wait([opening], timeout=slots.until_open())
         if opening.done():
@@ -95,6 +98,7 @@ def _follow(
     camera: Camera,
     output: VirtualCamera,
     pipeline: Pipeline,
+    heart: Heartbeat,
     sheet: ContactSheet | None,
     stop: threading.Event,
 ) -> None:
@@ -113,6 +117,7 @@ def _follow(
             pixels = pipeline.step(None, now)
         arrived = None if frame is None else frame.captured_at + frame.decode_seconds
         publish(output, pixels, meter, slots.take(arrived))
+        heart.beat(meter.generated, meter.published)
         if frame is not None:
             meter.delivered(frame)
             if sheet is not None:
@@ -122,7 +127,12 @@ def _follow(
 
 
 def _perform(
-    settings: Settings, table: ParameterFile, output: VirtualCamera, pipeline: Pipeline, stop: threading.Event
+    settings: Settings,
+    table: ParameterFile,
+    output: VirtualCamera,
+    pipeline: Pipeline,
+    heart: Heartbeat,
+    stop: threading.Event,
 ) -> None:
     """Publish the target doing what a file says, at its own times, once or again and again."""
     log.info("camera: %s", table.description)
@@ -136,3 +146,4 @@ def _perform(
             break
         publish(output, pipeline.follow(table.motion(at % table.duration), now), meter, slots.take())
         meter.generated += 1
+        heart.beat(meter.generated, meter.published)

@@ -1,13 +1,13 @@
 """Command-line flags, made from the settings model: spelling, help, default and bounds have one source."""
 
 import inspect
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from xpcam.service import journal
 from xpcam.settings import Settings, load_settings, wanted
 
 Command = Callable[..., None]
@@ -26,7 +26,7 @@ def takes(*names: str, **required: tuple[str, str]) -> Callable[[Command], Comma
         def run(*, config: Path | None, **values: Any) -> None:
             flags = {name: value for name in (*names, *required) if (value := values.pop(name)) is not None}
             settings = load_settings(flags, config=config)
-            logging.basicConfig(level=settings.log_level.upper(), format="xpcam: %(message)s", force=True)
+            journal.begin(settings.log_level)
             command(settings=settings, **values)
 
         flags = [_flag(name) for name in names] + [_required(name, *said) for name, said in required.items()]
