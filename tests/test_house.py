@@ -43,8 +43,9 @@ LAYERS = (
         "inference",
     ),
     *("camera", "tracking", "retargeting", "mouth", "target", "rendering", "virtual_camera", "pipeline"),
-    *("contracts", "contact_sheet", "device_report", "inspect", "pacing", "settings", "flags", "signals"),
-    *("builders", "daemon", "offline", "bench", "cli"),
+    *("contracts", "contact_sheet", "device_report", "inspect", "pacing", "setting_types", "settings"),
+    *("flags", "signals"),
+    *("demand", "builders", "live", "daemon", "offline", "bench", "cli"),
 )
 
 

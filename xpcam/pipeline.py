@@ -54,6 +54,7 @@ class RunReport:
         latency_p50_ms, latency_p95_ms: from the camera's delivery to the output's, generated frames only.
         stages_ms: median milliseconds of each stage.
         rss_mb: resident memory at the end.
+        asleep: seconds of the run in which nobody looked and nothing was done; `fps` leaves them out.
     """
 
     frames_generated: int
@@ -65,6 +66,7 @@ class RunReport:
     latency_p95_ms: float
     stages_ms: dict[str, float]
     rss_mb: float
+    asleep: float = 0.0
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {value:.1f}" for name, value in self.stages_ms.items())
@@ -72,6 +74,8 @@ class RunReport:
             f"{self.frames_generated} frames generated in {self.seconds:.1f} s: {self.fps:.1f} per second; "
             f"{self.frames_published} published, {self.dropped} camera frames dropped"
         )
+        if self.asleep:
+            counts += f", asleep for {self.asleep:.1f} s"
         latency = f"{self.latency_p50_ms:.1f} ms median, {self.latency_p95_ms:.1f} ms p95"
         memory = f"memory {self.rss_mb:.0f} MB; stages in ms: {stages}"
         if self.latency_p95_ms == 0:  # an offline rendering has none
@@ -85,6 +89,7 @@ class Meter:
 
     generated: int = 0
     published: int = 0
+    asleep: float = 0.0
     _began: float = field(default_factory=time.monotonic)
     _latency: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _stages: dict[str, deque[float]] = field(
@@ -101,6 +106,7 @@ class Meter:
     def begin(self) -> None:
         """Start counting now: what came before was preparation."""
         self.generated = self.published = 0
+        self.asleep = 0.0
         self._began = time.monotonic()
         for times in (self._latency, *self._stages.values()):
             times.clear()
@@ -119,7 +125,8 @@ class Meter:
         stages = {
             name: float(np.median(times)) * 1e3 if times else 0.0 for name, times in self._stages.items()
         }
-        fps = self.generated / seconds if seconds > 0 else 0.0
+        awake = seconds - self.asleep
+        fps = self.generated / awake if awake > 0 else 0.0
         return RunReport(
             self.generated,
             self.published,
@@ -130,6 +137,7 @@ class Meter:
             float(p95),
             stages,
             resident_mb(),
+            self.asleep,
         )
 
 

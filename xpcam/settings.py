@@ -5,31 +5,29 @@ Values come from a TOML file, then the environment (`XPCAM_FPS=25`), then flags 
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from xpcam.camera.spec import DEMO, file_of, home_resolved, same_file, table_of
+from xpcam.camera.spec import DEMO, file_of, same_file, table_of
 from xpcam.errors import SettingsError
+from xpcam.setting_types import LARGEST, SMALLEST, Size, UserPath, UserPlace
 
 ENV_PREFIX: Final = "XPCAM_"
 OTHER_VARIABLES: Final = frozenset({"XPCAM_MEDIAPIPE_TASK"})
 """Variables of the development commands, which are no settings."""
 
-SMALLEST, LARGEST = 64, 4096
 NO_PERSON: Final = "contact_sheet shows the driver's pixels"
 DRIVERS_SHOWN: Final = "wanted --camera demo or a video file; leave the contact sheet out"
 
@@ -39,36 +37,6 @@ def option(
 ) -> Any:
     """One option of the model, with its bounds (both included)."""
     return Field(default, description=meaning, ge=least, le=most, json_schema_extra={"unit": unit})
-
-
-def _parse_size(value: object) -> object:
-    """`1280x720` to (1280, 720)."""
-    if isinstance(value, tuple | list) and len(value) == 2:
-        width, height = value
-    elif isinstance(value, str) and (match := re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", value.strip())):
-        width, height = (int(side) for side in match.groups())
-    else:
-        raise ValueError("not WIDTHxHEIGHT")
-    if any(
-        not isinstance(side, int) or side % 2 or not SMALLEST <= side <= LARGEST for side in (width, height)
-    ):
-        raise ValueError("odd or out of bounds")
-    return width, height
-
-
-def _user_path(value: object) -> object:
-    """A path with `~` resolved; an empty one is none at all."""
-    return home_resolved(value) if isinstance(value, str) and value else value or None
-
-
-def _user_place(value: object) -> object:
-    """An output with `~` resolved, where it is a path."""
-    return str(home_resolved(value)) if isinstance(value, str) and value.startswith("~") else value
-
-
-Size = Annotated[tuple[int, int], NoDecode, BeforeValidator(_parse_size)]
-UserPath = Annotated[Path | None, BeforeValidator(_user_path)]
-UserPlace = Annotated[str, BeforeValidator(_user_place)]
 
 
 class Settings(BaseSettings):
@@ -92,6 +60,13 @@ class Settings(BaseSettings):
     )
     size: Size = option("1280x720", "size of the output; the target is fitted into it", unit="px")
     fps: int = option(30, "rate of the output", unit="frames/s", least=1, most=120)
+    idle_timeout: float = option(
+        10.0,
+        "close the camera this long after the last program has stopped looking; 0 keeps it open",
+        unit="s",
+        least=0,
+        most=86_400,
+    )
 
     mouth: float = option(1.0, "how much of the mouth's movement the target makes", least=0, most=2)
     eyes: float = option(1.0, "how much of the eyes' movement the target makes", least=0, most=2)

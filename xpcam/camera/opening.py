@@ -117,6 +117,16 @@ def open_camera(
     return capture
 
 
+def check_camera(spec: str, machine: Machine | None = None) -> None:
+    """Whether `--camera` names something, without opening it; raises CameraError where it does not."""
+    path = path_of(spec)
+    if spec == DEMO or ("://" in spec and not spec.startswith("file://")):
+        return
+    machine = machine or Machine()
+    if machine.find(spec) is None and not path.exists():
+        raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
+
+
 def _capture(spec: str, size: tuple[int, int], fps: int, loop: bool, machine: Machine) -> Capture:
     if spec == DEMO:
         decoder = open_file(resources.shipped("demo.mp4"), size)

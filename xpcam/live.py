@@ -1,0 +1,159 @@
+"""A live run, picture by picture: follow a camera while somebody looks, sleep while nobody does."""
+
+import logging
+import threading
+import time
+
+from xpcam.builders import enough
+from xpcam.camera.on_demand import CameraOnDemand
+from xpcam.contact_sheet import ContactSheet
+from xpcam.demand import Demand, Wanted
+from xpcam.frame import Frame, Pixels
+from xpcam.pacing import Slots
+from xpcam.pipeline import Pipeline, publish
+from xpcam.retargeting.parameter_file import ParameterFile
+from xpcam.service.notify import Heartbeat
+from xpcam.settings import Settings
+from xpcam.virtual_camera import VirtualCamera
+
+log = logging.getLogger(__name__)
+
+GONE_AFTER = 0.5  # seconds without a camera frame after which the target idles
+NAP = 0.05  # seconds between two looks for a reader while nothing is wanted
+REFRESH = 1.0  # seconds between two pictures for an output that nobody looks at: drivers keep the last one
+
+
+class Live:
+    """Publishes pictures until told to stop.
+
+    Args:
+        settings: the rate, and when it ends.
+        output: where the pictures go.
+        pipeline: what makes them.
+        heart: told of every round of the loop.
+        stop: ends the run.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        output: VirtualCamera,
+        pipeline: Pipeline,
+        heart: Heartbeat,
+        stop: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._output = output
+        self._pipeline = pipeline
+        self._meter = pipeline.meter
+        self._heart = heart
+        self._stop = stop
+        self._demand = Demand(output.readers, settings.idle_timeout)
+        self._slots = Slots(settings.fps)
+        self._began = time.monotonic()
+        self._slept = False
+
+    def follow(self, camera: CameraOnDemand, sheet: ContactSheet | None) -> None:
+        """Follow a camera until stopped, or until a file that plays once ends.
+
+        Who watches sees the idling target until the camera is open, and half a second after its frames stop.
+
+        Raises:
+            CameraError, OutputError, EngineError: what could not be opened at the start, or broke for good.
+        """
+        pixels: Pixels | None = None
+        seen, first = -float("inf"), True
+        if self._output.watched:
+            self._publish(self._pipeline.step(None, self._began), None)
+        while not self._over():
+            wanted = self._demand.wanted()
+            if wanted is Wanted.NOTHING:
+                camera.sleep()
+                self._doze()
+                pixels, seen = None, -float("inf")
+                continue
+            if wanted is Wanted.LIVE:
+                camera.wake()
+            self._stop.wait(self._slots.until_open())
+            frame = camera.latest(self._slots.until_closed())
+            now = time.monotonic()
+            if frame is None and camera.finished:
+                break
+            if frame is not None:
+                if first:
+                    first = False
+                    self._begin()
+                seen = now
+                pixels = self._pipeline.step(frame, frame.captured_at)
+            elif now - seen > GONE_AFTER and (self._output.watched or not first):
+                pixels = self._pipeline.step(None, now)
+            self._publish(pixels, frame)
+            self._beat()
+            if frame is not None and pixels is not None and sheet is not None:
+                sheet.add(frame.pixels, pixels)
+        self._tell_missed()
+
+    def perform(self, table: ParameterFile) -> None:
+        """Publish the target doing what a file says, at its own times, once or again and again."""
+        log.info("camera: %s", table.description)
+        self._begin()
+        while not self._over():
+            if self._demand.wanted() is Wanted.NOTHING:
+                self._doze()
+                continue
+            self._stop.wait(self._slots.until_open())
+            now = time.monotonic()
+            at = now - self._began
+            if at >= table.duration and not self._settings.loop:
+                break
+            pixels = self._pipeline.follow(table.motion(at % table.duration), now)
+            publish(self._output, pixels, self._meter, self._slots.take())
+            self._meter.generated += 1
+            self._beat()
+        self._tell_missed()
+
+    def _publish(self, pixels: Pixels | None, frame: Frame | None) -> None:
+        """Show a picture in the slot that is open, if there is one: a recording waits for its first."""
+        at = self._slots.take(None if frame is None else frame.captured_at + frame.decode_seconds)
+        if pixels is None:
+            return
+        publish(self._output, pixels, self._meter, at)
+        if frame is not None:
+            self._meter.delivered(frame)
+
+    def _doze(self) -> None:
+        """Do nothing until somebody looks; the idling target stays on the output."""
+        self._slept = True
+        asleep = time.monotonic()
+        pixels = self._pipeline.step(None, asleep)
+        refreshed = -float("inf")
+        while self._demand.wanted() is Wanted.NOTHING and not self._over():
+            now = time.monotonic()
+            if now - refreshed >= REFRESH:
+                publish(self._output, pixels, self._meter)
+                refreshed = now
+            self._beat()
+            self._stop.wait(NAP)
+        self._meter.asleep += time.monotonic() - asleep
+        self._slots = Slots(self._settings.fps)
+
+    def _begin(self) -> None:
+        """Start to count: what came before was preparation."""
+        if not self._slept:
+            self._meter.begin()
+            self._began = time.monotonic()
+            self._slots = Slots(self._settings.fps)
+
+    def _beat(self) -> None:
+        self._heart.beat(self._meter.generated, self._meter.published)
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or enough(self._settings, self._meter, time.monotonic() - self._began)
+
+    def _tell_missed(self) -> None:
+        if self._slots.missed:
+            log.info(
+                "%d pictures came too late for --fps %d and were left out",
+                self._slots.missed,
+                self._settings.fps,
+            )
