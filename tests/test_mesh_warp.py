@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpcam.warping.mesh_warp import MeshRasteriser, coordinates, sample
+from xpcam.warping.mesh_warp import MeshRasteriser, PictureSampler, Places, coordinates, sample
+from xpcam.warping.openings import Region
+from xpcam.warping.smooth_map import SmoothMap
 
 SQUARE = np.array([[10, 10], [50, 10], [50, 40], [10, 40]], np.float32)
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
@@ -81,3 +83,43 @@ def test_it_draws_where_opencv_has_no_ipp() -> None:
     environment = {**os.environ, "OPENCV_IPP": "disabled", "PYTHONPATH": str(Path(__file__).parent)}
     ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_sampler_gives_the_very_pixels_of_sample() -> None:
+    picture = noise()
+    where = coordinates((80, 60)) * np.float32(0.9) + np.array([-3.3, 2.7], np.float32)
+    out = np.zeros((64, 90, 3), np.uint8)
+    PictureSampler(picture, (80, 60)).into(out[2:62, 5:85], where)
+    np.testing.assert_array_equal(out[2:62, 5:85], sample(picture, where))
+    assert not out[:2].any() and not out[:, :5].any()
+
+
+def test_places_go_there_and_back() -> None:
+    places = Places(np.array([[200, 0, -30], [0, 150, -20]], np.float32))
+    where = coordinates((80, 60))
+    np.testing.assert_allclose(places.of(places.back(where)), where, atol=1e-4)
+
+
+def test_a_smooth_map_is_that_of_a_full_drawing() -> None:
+    region = Region(20, 10, 152, 108)
+    places = Places(np.array([[400, 0, -100], [0, 400, -100]], np.float32))
+    # A square within a square around it that stays: the inner one moves and is near.
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    still = np.concatenate([corners * 40 + 60, corners * 84 + 38]) + np.array([6, -4], np.float32)
+    triangles = [[0, 1, 2], [0, 2, 3]]
+    for a in range(4):
+        b = (a + 1) % 4
+        triangles += [[a, b, 4 + a], [b, 4 + b, 4 + a]]
+    mesh, near = np.array(triangles, np.int32), np.arange(10) < 2
+    moved = still.copy()
+    moved[:4] += np.array([6.3, 4.1], np.float32)
+    points, depth = moved - region.corner, np.zeros(8, np.float32)
+    values = places.back(still)
+    drawn = SmoothMap(mesh, near, region, places).draw(points, values, depth)
+    assert drawn.shape == (98, 132, 2)
+    background = places.back(coordinates(region.size) + region.corner)
+    full = places.of(MeshRasteriser(mesh, region.size, background).draw(points, values, depth))
+    off = np.abs(drawn - full).max(axis=2)
+    assert off.max() < 0.5  # where the map is bent
+    assert off.mean() < 0.03
+    assert np.abs(full - coordinates(region.size) - region.corner).max() > 5

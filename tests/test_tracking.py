@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xpcam.face import landmarks as fl
 from xpcam.frame import Floats, Frame, Pixels
-from xpcam.tracking.crops import CROP, crop_matrix, face_square, invert, transform
+from xpcam.tracking.crops import CROP, crop_matrix, cut, face_square, invert, transform
 from xpcam.tracking.detection import SIDE, STRIDE, FaceDetector
 from xpcam.tracking.tracker import HOLD, LOOK_AROUND, SEARCH_EVERY, FaceTracker
 
@@ -97,6 +97,17 @@ def tracker(drift: float = 0.0, smooth: bool = False) -> tuple[FaceTracker, Disc
 
 def middle_of(landmarks: Floats) -> Floats:
     return face_square(landmarks)[0]
+
+
+@pytest.mark.parametrize("at", [(160.0, 120.0), (12.0, 230.0), (-90.0, 400.0)])
+def test_a_cut_is_what_opencv_cuts_of_the_whole_picture(at: tuple[float, float]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    picture = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
+    matrix = crop_matrix(np.array(at, np.float32), 130.0, 0.3)
+    whole = cv2.warpAffine(
+        picture, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    assert np.abs(cut(picture, matrix, CROP)[..., :3].astype(int) - whole).max() <= 1
 
 
 def test_a_crop_maps_forth_and_back() -> None:

@@ -1,15 +1,15 @@
 """Target + FaceParams -> Frame: move the target's own pixels, then what shows behind its lips.
 
 Only the region that can move is drawn; the rest of the output is the target, converted once. Where each
-pixel comes from is drawn at half resolution and enlarged, for it changes smoothly; around eyes and lips,
-where it does not, it is drawn again at full resolution.
+pixel comes from is drawn small and enlarged, for it changes smoothly; around eyes and lips, where it does
+not, it is drawn again at full resolution.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from xpcam.face import landmarks as face_landmarks
 from xpcam.face.landmarks import (
@@ -33,8 +33,9 @@ from xpcam.mouth.interior import Interior, Lips, Mouth
 from xpcam.rendering.relighting import Relighter
 from xpcam.target.eyes import Eyes, own_eyes
 from xpcam.target.still import OPENINGS, RING_PLACES, Target
-from xpcam.warping.mesh_warp import MeshRasteriser, coordinates, sample
+from xpcam.warping.mesh_warp import PictureSampler, Places
 from xpcam.warping.openings import Opening, Region, even_region
+from xpcam.warping.smooth_map import SmoothMap
 
 BUFFERS = 3  # pictures handed out in turn, so that none is written while it is still being read
 MARGIN = 64.0  # sampling coordinates are drawn with this much room around the picture, pixels
@@ -83,10 +84,11 @@ class Renderer:
         height, width = target.picture.shape[:2]
         self._region = even_region(self._still, target.bounds)
         self._scale = np.array([width + 2 * MARGIN, height + 2 * MARGIN], np.float32)
-        self._to_map = np.array(
-            [[self._scale[0], 0, 0, -MARGIN], [0, self._scale[1], 0, -MARGIN]], np.float32
+        self._places = Places(
+            np.array([[self._scale[0], 0, -MARGIN], [0, self._scale[1], -MARGIN]], np.float32)
         )
-        self._coarse = self._coarse_rasteriser()
+        self._sampler = PictureSampler(target.picture, self._region.size)
+        self._smooth = SmoothMap(target.mesh.triangles, _of_the_face(target), self._region, self._places)
         self._openings = [
             Opening(contour, target.mesh.triangles, self._still, shape)
             for contour, shape in ((RIGHT_EYE, (1.3, 1.0)), (LEFT_EYE, (1.3, 1.0)), (INNER_LIPS, (1.5, 1.2)))
@@ -94,8 +96,6 @@ class Renderer:
         self._lids = [
             Opening(eye, target.mesh.triangles, self._still, (1.4, 1.5)) for eye in (RIGHT_EYE, LEFT_EYE)
         ]
-        self._half_map = np.empty((self._region.size[1] // 2, self._region.size[0] // 2, 2), np.float32)
-        self._map = np.empty((*self._region.size[::-1], 2), np.float32)
         self._outputs: list[Pixels] = []
         self._turn = 0
         self._values = np.full((len(self._still), 3), SKIN, np.float32)
@@ -122,32 +122,24 @@ class Renderer:
         points, depth = self._place(params, face)
         self._values[:, :2] = np.clip((self._sources(face, shown) + MARGIN) / self._scale, 0.0, 1.0)
         points -= self._region.corner
-        half = self._coarse.draw(np.asarray((points - 0.5) / 2, np.float32), self._values, depth)
-        cv2.transform(half, self._to_map, dst=self._half_map)
-        cv2.resize(self._half_map, self._region.size, dst=self._map, interpolation=cv2.INTER_LINEAR)
-        *eyes, (mouth, lips) = self._refine(points, depth)
+        sources = self._smooth.draw(points, self._values, depth)
+        *eyes, (mouth, lips) = self._refine(sources, points, depth)
         if len(self._outputs) < BUFFERS:
             self._outputs.append(self._target.picture.copy())
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
         moving = output[self._region.slices]
-        sample(self._target.picture, self._map, out=moving)
-        self._turn_eyes(moving, params, eyes)
+        self._sampler.into(moving, sources)
+        self._turn_eyes(moving, params, eyes, sources)
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
-            seen = Lips(params, face, self._region.corner, mouth, lips, self._map[mouth.slices])
+            seen = Lips(params, face, self._region.corner, mouth, lips, sources[mouth.slices])
             self._mouth.fill(moving, seen, shown)
         if self._relighter is not None:
             self._relighter.shade(moving, points, depth, params.pose)
         return output
 
-    def _coarse_rasteriser(self) -> MeshRasteriser:
-        rows, columns = (slice(side.start // 2, side.stop // 2) for side in self._region.slices)
-        still = _still_sources(self._target.picture.shape[1::-1])[rows, columns]
-        size = (self._region.size[0] // 2, self._region.size[1] // 2)
-        return MeshRasteriser(self._target.mesh.triangles, size, still)
-
-    def _refine(self, points: Floats, depth: Floats) -> list[tuple[Region, Floats]]:
+    def _refine(self, sources: Floats, points: Floats, depth: Floats) -> list[tuple[Region, Floats]]:
         """Put sharply drawn sampling coordinates about eyes and mouth in place of the enlarged ones.
 
         Returns the region of each, and which part each of its pixels belongs to.
@@ -156,8 +148,8 @@ class Renderer:
         for opening in self._openings:
             region, drawn = opening.draw(points, self._values, depth, self._region.size)
             if not region.empty:  # a face may look over the picture's edge
-                sharp = cv2.transform(drawn, self._to_map)
-                cv2.copyTo(sharp, cv2.inRange(drawn[..., 2], 0.01, 2.0), self._map[region.slices])
+                sharp = self._places.of(drawn)
+                cv2.copyTo(sharp, cv2.inRange(drawn[..., 2], 0.01, 2.0), sources[region.slices])
             refined.append((region, drawn[..., 2]))
         return refined
 
@@ -196,14 +188,16 @@ class Renderer:
         own = max(face_landmarks.gap(self._face, lids), 1e-3)
         return 1.0 - min(1.0, face_landmarks.gap(face, lids) / own)
 
-    def _turn_eyes(self, moving: Pixels, params: FaceParams, eyes: list[tuple[Region, Floats]]) -> None:
+    def _turn_eyes(
+        self, moving: Pixels, params: FaceParams, eyes: list[tuple[Region, Floats]], sources: Floats
+    ) -> None:
         """Move the irises to where `params` looks."""
         gaze = params.gaze - self._target.params.gaze
         if self._eyes.layers is None or np.abs(gaze).max() < LOOK_FROM:
             return
         for eye, (layers, (region, part)) in enumerate(zip(self._eyes.layers, eyes, strict=True)):
             if not region.empty:
-                where = self._eyes.source(eye, self._map[region.slices])
+                where = self._eyes.source(eye, sources[region.slices])
                 layers.turn(moving[region.slices], part, where, gaze[eye])
 
     def _close_eyes(
@@ -224,20 +218,15 @@ class Renderer:
                 continue
             amount = smoothstep((share - LID[0]) / (LID[1] - LID[0]))
             edge = points[list((RIGHT_EYE, LEFT_EYE)[eye][:9])] - region.corner
-            where = np.asarray(cv2.transform(drawn, self._to_map), np.float32)
+            where = self._places.of(drawn)
             view = moving[region.slices]
             self._eyes.shut.lay(view, drawn[..., 2], self._eyes.source(eye, where), amount)
             self._eyes.shut.draw_lashes(eye, view, edge, amount, share, params.pose.scale)
 
 
-@cache
-def _still_sources(size: tuple[int, int]) -> Floats:
-    """(height / 2, width / 2, 3) what is drawn, at half resolution, of a picture in which nothing moves."""
-    half = (-(-size[0] // 2), -(-size[1] // 2))
-    still = np.zeros((half[1], half[0], 3), np.float32)
-    scale = np.array(size, np.float32) + np.float32(2 * MARGIN)
-    still[..., :2] = (coordinates(half) * 2 + 0.5 + MARGIN) / scale
-    return still
+def _of_the_face(target: Target) -> NDArray[np.bool_]:
+    """(T,) which triangles are the face's, or lie between its outline and the first ring around it."""
+    return np.asarray((target.mesh.triangles < RINGS.start + len(FACE_OVAL)).all(axis=1))
 
 
 def smoothstep(share: float) -> float:

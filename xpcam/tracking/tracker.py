@@ -8,7 +8,7 @@ import numpy as np
 from xpcam.eyes.gaze import gaze_of
 from xpcam.face.landmarks import fit_pose, outer_eye_distance, unpose
 from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels
-from xpcam.tracking.crops import CROP, SteadySquare, crop_matrix, face_square, invert, transform
+from xpcam.tracking.crops import CROP, SteadySquare, crop_matrix, cut, face_square, invert, transform
 from xpcam.tracking.detection import Detection, FaceDetector, Runs
 from xpcam.tracking.iris_reading import with_irises
 from xpcam.tracking.smoothing import FaceSmoother
@@ -196,13 +196,11 @@ class FaceTracker:
         matrix = crop_matrix(centre, max(side, 1.0), roll)
         if side > 1.1 * CROP:  # linear sampling would skip pixels of a large face: cut double, then shrink
             double = matrix * 2 + np.array([[0, 0, 0.5], [0, 0, 0.5]], np.float32)
-            large = cv2.warpAffine(
-                pixels, double, (2 * CROP, 2 * CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            cv2.resize(large, (CROP, CROP), self._crop[0], interpolation=cv2.INTER_AREA)
+            large = cut(pixels, double, 2 * CROP)
+            crop = cv2.resize(large, (CROP, CROP), interpolation=cv2.INTER_AREA)
         else:
-            flags = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-            cv2.warpAffine(pixels, matrix, (CROP, CROP), self._crop[0], **flags)
+            crop = cut(pixels, matrix, CROP)
+        cv2.cvtColor(crop, cv2.COLOR_BGRA2BGR, dst=self._crop[0])
         result = self._engine.run({"image": self._crop})
         return Reading(
             transform(result["landmarks"][0], invert(matrix)),
