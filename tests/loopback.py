@@ -34,6 +34,10 @@ class FakeDriver:
     write_error: int = 0
     short: int = 0
     descriptors: int = 100
+    tells_opened: bool = True
+    other_devices: int = 0
+    walks: int = 0  # through /proc
+    may_add: int = errno.ENOENT  # why a device cannot be made; 0: it can
 
     def devices(self) -> list[Device]:
         busy = self.writer is not None or self.stuck
@@ -41,7 +45,20 @@ class FakeDriver:
 
     def others(self, path: Path) -> list[Holder]:
         assert path == LOOPBACK
+        self.walks += 1
         return self.holders
+
+    def opened(self) -> int | None:
+        return len(self.open_) + len(self.holders) if self.tells_opened else None
+
+    def loopbacks(self) -> int:
+        return 1 + self.other_devices
+
+    def add(self, label: str) -> Path:
+        if self.may_add:
+            raise OSError(self.may_add, os.strerror(self.may_add))
+        self.device_ = replace(DEVICE, label=label)
+        return LOOPBACK
 
     def open(self, path: Path) -> int:
         assert path == LOOPBACK

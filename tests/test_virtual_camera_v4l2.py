@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +198,20 @@ def test_auto_without_any_says_what_to_do(driver: FakeDriver) -> None:
     assert "v4l2loopback-dkms" in message
 
 
+def test_auto_makes_a_device_where_it_may(driver: FakeDriver, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    driver.device_, driver.may_add = replace(DEVICE, loopback=False, label="gone"), 0
+    assert open_v4l2(size=SIZE, fps=30, kernel=driver).path == LOOPBACK
+    assert driver.device_.label == "Xpression Cam"
+    assert "made /dev/video10; sudo v4l2loopback-ctl delete /dev/video10 takes it away" in caplog.text
+
+
+def test_auto_says_how_to_make_one_where_it_may_not(driver: FakeDriver) -> None:
+    driver.device_, driver.may_add = replace(DEVICE, loopback=False), errno.EACCES
+    message = refused(driver, lambda: open_v4l2(size=SIZE, fps=30, kernel=driver))
+    assert 'sudo v4l2loopback-ctl add -x 1 -n "Xpression Cam"' in message
+
+
 def test_auto_says_why_none_was_free(driver: FakeDriver) -> None:
     driver.locked, driver.holders = True, [Holder(99, "xpcam")]
     assert "xpcam 99" in refused(driver, lambda: open_v4l2(size=SIZE, fps=30, kernel=driver))
@@ -239,46 +252,3 @@ def test_auto_says_a_wrong_size_once() -> None:
     with pytest.raises(OutputError) as caught:
         open_v4l2(size=(65, 48), fps=30, kernel=TwoDevices("0.15.0"))
     assert str(caught.value).count("must be even") == 1
-
-
-def test_who_reads_is_known_where_the_driver_tells(driver: FakeDriver) -> None:
-    camera = open_camera(driver)
-    assert camera.readers() == (None if driver.version == "0.12.7" else 0)
-    driver.reader = True
-    assert camera.readers() == (None if driver.version == "0.12.7" else 1)
-    camera.close()
-    assert camera.readers() == 0
-
-
-class Events(v4l2.Linux):
-    """The event calls of v4l2loopback from 0.13: a subscription begins with how it stands."""
-
-    def __init__(self) -> None:
-        self.reading = False
-        self.waiting: list[int] | None = None
-
-    def ioctl(self, descriptor: int, request: int, buffer: bytearray) -> None:
-        if request == v4l2.UNSUBSCRIBE_EVENT:
-            self.waiting = None
-        elif request == v4l2.SUBSCRIBE_EVENT:
-            assert struct.unpack("=8I", buffer) == (0x10E00001, 0, 1, 0, 0, 0, 0, 0)
-            self.waiting = [1, 0, int(self.reading)]  # older events come first
-        else:
-            assert request == v4l2.DQEVENT
-            assert self.waiting
-            struct.pack_into("=I4xI60xI", buffer, 0, 0x10E00001, self.waiting.pop(0), len(self.waiting))
-
-    def _event_waits(self, descriptor: int) -> bool:
-        return bool(self.waiting)
-
-
-def test_the_last_event_counts() -> None:
-    kernel = Events()
-    assert kernel.readers(3) == 0
-    kernel.reading = True
-    assert kernel.readers(3) == 1
-
-
-def test_a_file_that_is_no_device_tells_nothing(tmp_path: Path) -> None:
-    with (tmp_path / "file").open("wb") as file, pytest.raises(OSError, match="ioctl"):
-        v4l2.Linux().readers(file.fileno())

@@ -51,7 +51,10 @@ class Live:
         self._demand = Demand(output.readers, settings.idle_timeout)
         self._slots = Slots(settings.fps)
         self._began = time.monotonic()
-        self._slept = False
+        self._counting = False
+        self._pixels: Pixels | None = None  # what was shown last
+        self._seen_at = -float("inf")  # when the camera gave a frame
+        self._woken_at: float | None = None  # when somebody came, until the camera's first frame for them
 
     def follow(self, camera: CameraOnDemand, sheet: ContactSheet | None) -> None:
         """Follow a camera until stopped, or until a file that plays once ends.
@@ -61,8 +64,6 @@ class Live:
         Raises:
             CameraError, OutputError, EngineError: what could not be opened at the start, or broke for good.
         """
-        pixels: Pixels | None = None
-        seen, first = -float("inf"), True
         if self._output.watched:
             self._publish(self._pipeline.step(None, self._began), None)
         while not self._over():
@@ -70,27 +71,17 @@ class Live:
             if wanted is Wanted.NOTHING:
                 camera.sleep()
                 self._doze()
-                pixels, seen = None, -float("inf")
                 continue
             if wanted is Wanted.LIVE:
                 camera.wake()
             self._stop.wait(self._slots.until_open())
             frame = camera.latest(self._slots.until_closed())
-            now = time.monotonic()
             if frame is None and camera.finished:
                 break
-            if frame is not None:
-                if first:
-                    first = False
-                    self._begin()
-                seen = now
-                pixels = self._pipeline.step(frame, frame.captured_at)
-            elif now - seen > GONE_AFTER and (self._output.watched or not first):
-                pixels = self._pipeline.step(None, now)
-            self._publish(pixels, frame)
+            self._show(frame)
             self._beat()
-            if frame is not None and pixels is not None and sheet is not None:
-                sheet.add(frame.pixels, pixels)
+            if frame is not None and self._pixels is not None and sheet is not None:
+                sheet.add(frame.pixels, self._pixels)
         self._tell_missed()
 
     def perform(self, table: ParameterFile) -> None:
@@ -112,6 +103,19 @@ class Live:
             self._beat()
         self._tell_missed()
 
+    def _show(self, frame: Frame | None) -> None:
+        """Follow the frame; where there is none, repeat the last picture, or idle. A recording waits."""
+        now = time.monotonic()
+        if frame is not None:
+            if not self._counting:
+                self._begin()
+            self._tell_awake()
+            self._seen_at = now
+            self._pixels = self._pipeline.step(frame, frame.captured_at)
+        elif now - self._seen_at > GONE_AFTER and (self._output.watched or self._counting):
+            self._pixels = self._pipeline.step(None, now)
+        self._publish(self._pixels, frame)
+
     def _publish(self, pixels: Pixels | None, frame: Frame | None) -> None:
         """Show a picture in the slot that is open, if there is one: a recording waits for its first."""
         at = self._slots.take(None if frame is None else frame.captured_at + frame.decode_seconds)
@@ -123,7 +127,7 @@ class Live:
 
     def _doze(self) -> None:
         """Do nothing until somebody looks; the idling target stays on the output."""
-        self._slept = True
+        self._counting = True
         asleep = time.monotonic()
         pixels = self._pipeline.step(None, asleep)
         refreshed = -float("inf")
@@ -136,13 +140,22 @@ class Live:
             self._stop.wait(NAP)
         self._meter.asleep += time.monotonic() - asleep
         self._slots = Slots(self._settings.fps)
+        self._pixels, self._seen_at = None, -float("inf")
+        self._woken_at = time.monotonic()
+
+    def _tell_awake(self) -> None:
+        """The camera gives frames: say so once to who woke it."""
+        if self._woken_at is not None:
+            milliseconds = 1e3 * (time.monotonic() - self._woken_at)
+            log.info("somebody looks: the camera's first frame came after %.0f ms", milliseconds)
+            self._woken_at = None
 
     def _begin(self) -> None:
         """Start to count: what came before was preparation."""
-        if not self._slept:
-            self._meter.begin()
-            self._began = time.monotonic()
-            self._slots = Slots(self._settings.fps)
+        self._counting = True
+        self._meter.begin()
+        self._began = time.monotonic()
+        self._slots = Slots(self._settings.fps)
 
     def _beat(self) -> None:
         self._heart.beat(self._meter.generated, self._meter.published)

@@ -104,7 +104,7 @@ boot() {
     timeout 900 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
         -display none -nodefaults -serial stdio -no-reboot \
         -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
-        -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr guest=$here/guest.sh version=$version \
+        -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check guest=$here/guest.sh version=$version \
 cache=$cache project=$project python=$python checks=${XPCAM_DEVICE_CHECKS:-all}" \
         -fsdev "local,id=r,path=/,security_model=none,readonly=on,multidevs=remap" \
         -device virtio-9p-pci,fsdev=r,mount_tag=root </dev/null | sed -u 's,\r,,g' | tee "$log" || true

@@ -59,15 +59,10 @@ class CameraOnDemand:
 
     def sleep(self) -> None:
         """Close it; from now on a failure to open it is retried, not raised. Nothing where it is asleep."""
-        self._patient = True
-        self._asleep = True
-        if self._opening is not None:
-            self._opening.add_done_callback(_close_unused)
-            self._opening = None
         if self._camera is not None:
-            self._camera.close()
-            self._dropped += self._camera.dropped
-            self._camera = None
+            log.info("nobody looks: closing the camera")
+        self._patient = True
+        self._free()
 
     def latest(self, timeout: float) -> Frame | None:
         """The newest frame not handed out yet; None when none came within `timeout` seconds.
@@ -81,8 +76,18 @@ class CameraOnDemand:
 
     def close(self) -> None:
         """Free the camera for good."""
-        self.sleep()
+        self._free()
         self._executor.shutdown(wait=False)
+
+    def _free(self) -> None:
+        self._asleep = True
+        if self._opening is not None:
+            self._opening.add_done_callback(_close_unused)
+            self._opening = None
+        if self._camera is not None:
+            self._camera.close()
+            self._dropped += self._camera.dropped
+            self._camera = None
 
     def _open(self, timeout: float) -> None:
         """Go on opening it, for so many seconds; the rest goes on meanwhile."""

@@ -10,6 +10,7 @@ from xpcam.frame import Pixels
 from xpcam.virtual_camera.camera import VirtualCamera
 from xpcam.virtual_camera.file import SUFFIXES, VideoFile
 from xpcam.virtual_camera.i420 import Buffer, I420Converter
+from xpcam.virtual_camera.lasting import LastingCamera
 from xpcam.virtual_camera.several import SeveralCameras
 
 __all__ = ["Buffer", "NoCamera", "VirtualCamera", "open_output"]
@@ -69,7 +70,7 @@ def open_output(
     if kind == "pyvirtualcam":
         from xpcam.virtual_camera.pyvirtualcam import PyVirtualCamera
 
-        return PyVirtualCamera(rest or None, size=size, fps=fps, device=_loopback())
+        return LastingCamera(lambda: PyVirtualCamera(rest or None, size=size, fps=fps, device=_loopback()))
     if Path(spec).suffix.lower() in SUFFIXES:
         return VideoFile(Path(spec), size=size, fps=fps, audio_from=audio_from)
     raise OutputError(
@@ -102,7 +103,9 @@ def _open_v4l2(path: str, size: tuple[int, int], fps: float) -> VirtualCamera:
         raise OutputError(f"v4l2 was asked for on {sys.platform}, Linux is wanted: use --output auto")
     from xpcam.virtual_camera.v4l2 import V4l2Camera, open_v4l2  # fcntl, which Windows has not
 
-    return V4l2Camera(Path(path), size=size, fps=fps) if path else open_v4l2(size=size, fps=fps)
+    if path:
+        return LastingCamera(lambda: V4l2Camera(Path(path), size=size, fps=fps))
+    return LastingCamera(lambda: open_v4l2(size=size, fps=fps))
 
 
 def _open_pipewire(size: tuple[int, int], fps: float) -> VirtualCamera:

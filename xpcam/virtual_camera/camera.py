@@ -27,7 +27,8 @@ class VirtualCamera(Protocol):
         """
 
     def write(self, buffer: Buffer, at: float | None = None) -> None:
-        """Hand over what `convert` returned. Raises OutputError; then close, and open again later.
+        """Hand over what `convert` returned. Raises OutputError; then close, and open again later
+        (`LastingCamera` does).
 
         `at` is when it is shown, in seconds from the beginning; a file follows it (None: the next frame
         of the file), a camera shows every frame at once.

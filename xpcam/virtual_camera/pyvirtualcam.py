@@ -64,7 +64,7 @@ class PyVirtualCamera:
         try:
             self._camera.send(buffer)
         except RuntimeError as error:
-            raise OutputError(f"{self.description} takes no more frames ({error}): start again") from error
+            raise OutputError(f"{self.description} takes no more frames ({error})") from error
 
     def readers(self) -> None:
         return None  # it does not tell

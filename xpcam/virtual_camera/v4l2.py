@@ -16,7 +16,11 @@ import errno
 import logging
 import os
 import struct
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from xpcam.devices import OUR_LABEL, Device
 from xpcam.errors import OutputError
@@ -36,10 +40,15 @@ from xpcam.virtual_camera.v4l2_ioctl import (
     pack_rate,
     unpack_format,
 )
+from xpcam.virtual_camera.v4l2_readers import Readers
 
 MODPROBE = f'sudo modprobe v4l2loopback exclusive_caps=1 video_nr=10 card_label="{OUR_LABEL}"'
 _INSTALL = f"{MODPROBE} (Debian, Ubuntu: first sudo apt install v4l2loopback-dkms linux-headers-$(uname -r))"
+_ADD = f'sudo v4l2loopback-ctl add -x 1 -n "{OUR_LABEL}"'
 _SIZE_REFUSALS = (errno.EBUSY, errno.EINVAL)
+
+REFRESH = 0.9  # seconds between two pictures while nobody reads
+_NOTHING: Buffer = np.empty((0, 0), np.uint8)
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +64,20 @@ class V4l2Camera:
     watched = True
 
     def __init__(
-        self, path: Path, *, size: tuple[int, int], fps: float, kernel: Kernel | None = None
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        fps: float,
+        kernel: Kernel | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the device and set its format; raises OutputError. `size` is (width, height)."""
         self._kernel = kernel or Linux()
         self._converter = I420Converter(size)
         self.path = path.resolve()
-        self._tells_readers = True
+        self._now = now
+        self._shown_at = -float("inf")
         device = _usable(self._kernel, path)
         self._descriptor: int | None = _open_writable(self._kernel, device)
         try:
@@ -69,16 +85,24 @@ class V4l2Camera:
         except OutputError:
             self.close()
             raise
+        self._readers = Readers(self._kernel, self._descriptor, self.path, now)
         self.description = f"{device.label} ({device.path}), {size[0]}x{size[1]} I420 at {fps:g} fps"
 
     def convert(self, pixels: Pixels) -> Buffer:
-        """(height, width, 3) BGR to I420, in a buffer that is used again at the next call."""
+        """(height, width, 3) BGR to I420, in a buffer used again; an empty one while nobody reads.
+
+        One picture a second is converted all the same: it keeps what the device shows from growing old.
+        """
+        if self.readers() == 0 and self._now() - self._shown_at < REFRESH:
+            return _NOTHING
         return self._converter.convert(pixels)
 
     def write(self, buffer: Buffer, at: float | None = None) -> None:  # noqa: ARG002
         """Hand one frame to the driver; `at` is not used. Raises OutputError where the device is gone."""
         if self._descriptor is None:
             raise OutputError(f"{self.path} is closed, a frame came to be written: open the output again")
+        if not buffer.size:
+            return
         try:
             written = self._kernel.write(self._descriptor, buffer.data)
         except OSError as error:
@@ -89,23 +113,13 @@ class V4l2Camera:
         if written != buffer.nbytes:
             raise OutputError(
                 f"{self.path} took {written} of a frame's {buffer.nbytes} bytes: "
-                "another program changed its format; close that program and start again"
+                "another program changed its format; close that program"
             )
+        self._shown_at = self._now()
 
     def readers(self) -> int | None:
-        """1 while a program reads, 0 while none does; None where the driver (before 0.13) does not tell.
-
-        0.13 counts programs that stream, as nearly all do, and misses those that call read().
-        """
-        if self._descriptor is None:
-            return 0
-        if self._tells_readers:
-            try:
-                return self._kernel.readers(self._descriptor)
-            except OSError as error:
-                log.debug("%s does not tell its readers (%s)", self.path, _reason(error))
-                self._tells_readers = False
-        return None
+        """How many programs read, at least; 0 while none does, None where that cannot be known."""
+        return 0 if self._descriptor is None else self._readers.count()
 
     def close(self) -> None:
         """Give the device back; a second call does nothing."""
@@ -117,16 +131,17 @@ class V4l2Camera:
 def open_v4l2(*, size: tuple[int, int], fps: float, kernel: Kernel | None = None) -> V4l2Camera:
     """Open the loopback device labelled "Xpression Cam", else any free one; raises OutputError.
 
-    Where ours is refused and another taken, a warning names both: people would look for ours.
+    Where there is none of that label, and the driver lets this user, one is made; it stays. Where ours is
+    refused and another taken, a warning names both: people would look for ours.
     """
     kernel = kernel or Linux()
     found = [device for device in kernel.devices() if device.loopback]
-    if not found:
-        raise OutputError(
-            f"no v4l2loopback device was found, one is wanted as the virtual camera: run {_INSTALL}, "
-            "or record a file with --output clip.mp4"
-        )
     refusals: list[str] = []
+    if all(device.label != OUR_LABEL for device in found):
+        try:
+            return V4l2Camera(_make(kernel), size=size, fps=fps, kernel=kernel)
+        except OutputError as error:
+            refusals.append(str(error))
     for device in sorted(found, key=lambda device: device.label != OUR_LABEL):
         try:
             camera = V4l2Camera(device.path, size=size, fps=fps, kernel=kernel)
@@ -137,6 +152,23 @@ def open_v4l2(*, size: tuple[int, int], fps: float, kernel: Kernel | None = None
             log.warning("taking %s (%s) instead: %s", device.path, device.label, "; ".join(refusals))
         return camera
     raise OutputError("; ".join(dict.fromkeys(refusals)))
+
+
+def _make(kernel: Kernel) -> Path:
+    """A new loopback device of our label; raises OutputError with the command that makes one."""
+    try:
+        path = kernel.add(OUR_LABEL)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            remedy = f"{_ADD} (package v4l2loopback-utils)"
+        else:  # no driver, or one that makes devices only when it is loaded (0.12.7)
+            remedy = _INSTALL
+        raise OutputError(
+            f"no v4l2loopback device is called {OUR_LABEL!r}, one is wanted as the virtual camera: "
+            f"run {remedy}, or record a file with --output clip.mp4"
+        ) from error
+    log.info("made %s; sudo v4l2loopback-ctl delete %s takes it away", path, path)
+    return path
 
 
 def _device(kernel: Kernel, path: Path) -> Device | None:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import select
 import struct
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,11 @@ _SUBSCRIPTION = struct.Struct("=3I20x")  # struct v4l2_event_subscription
 _EVENT = struct.Struct("@I4xI60xIIllI32x0q")  # struct v4l2_event: its union is aligned to 8 bytes
 _CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1  # V4L2_EVENT_PRI_CLIENT_USAGE, from v4l2loopback 0.13
 _SEND_INITIAL = 1
+CONTROL = Path("/dev/v4l2loopback")
+"""Where v4l2loopback makes devices, from 0.13 on."""
+_CONTROL_ADD = 0x4C80  # V4L2LOOPBACK_CTL_ADD under its old number, which every version that has it takes
+_CONFIG = struct.Struct("=2i32s4I4i")  # struct v4l2_loopback_config
+_MODULE = Path("/sys/module/v4l2loopback")
 
 
 def _request(direction: int, number: int, size: int) -> int:
@@ -112,6 +118,9 @@ class Kernel(Protocol):
 
     def devices(self) -> list[Device]: ...
     def others(self, path: Path) -> list[Holder]: ...
+    def opened(self) -> int | None: ...
+    def loopbacks(self) -> int: ...
+    def add(self, label: str) -> Path: ...
     def open(self, path: Path) -> int: ...
     def ioctl(self, descriptor: int, request: int, buffer: bytearray) -> None: ...
     def write(self, descriptor: int, frame: memoryview) -> int: ...
@@ -128,6 +137,33 @@ class Linux:
     def others(self, path: Path) -> list[Holder]:
         """The other processes that have the device open."""
         return [holder for holder in holders(path) if holder.pid != os.getpid()]
+
+    def opened(self) -> int | None:
+        """How often v4l2loopback's devices are open, all together, by whatever user; None where not known."""
+        try:
+            return int((_MODULE / "refcnt").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def loopbacks(self) -> int:
+        """How many v4l2loopback devices there are."""
+        return len(list(Path("/sys/class/video4linux").glob("video*/max_openers")))
+
+    def add(self, label: str) -> Path:
+        """Make a device of that label that says what it is to whom it is (exclusive_caps=1).
+
+        Raises OSError: FileNotFoundError where the driver is not loaded or older than 0.13, PermissionError.
+        """
+        control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            config = bytearray(_CONFIG.pack(-1, -1, label.encode(), *[0] * 8))
+            path = Path(f"/dev/video{fcntl.ioctl(control, _CONTROL_ADD, config, True)}")
+        finally:
+            os.close(control)
+        deadline = time.monotonic() + 1
+        while not os.access(path, os.R_OK | os.W_OK) and time.monotonic() < deadline:
+            time.sleep(0.02)  # udev gives it to the group of video devices
+        return path
 
     def open(self, path: Path) -> int:
         """Open for writing and lock, so that a second writer of ours sees that this one lives.
