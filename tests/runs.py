@@ -11,7 +11,7 @@ import pytest
 from faces import Replay
 from poison import SIZE, prepared
 
-from xpcam import builders, daemon, offline
+from xpcam import builders, daemon, offline, target_loader
 from xpcam.frame import Pixels
 from xpcam.settings import Settings
 from xpcam.tracking.live_link import timecode
@@ -22,7 +22,7 @@ def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, track
     """Runs of the program meet these instead of a camera, an output and a tracker with its engines."""
     for module in (builders, offline):
         monkeypatch.setattr(module, "open_tracker", lambda settings, **patience: nullcontext(tracker))
-    monkeypatch.setattr(builders, "load_target", lambda *_: prepared())
+    monkeypatch.setattr(target_loader, "load_target", lambda *_: prepared())
     if output is not None:
         monkeypatch.setattr(daemon, "open_output", lambda *args, **named: output)
 

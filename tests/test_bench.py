@@ -11,7 +11,7 @@ from faces import face, portrait
 from xpcam import bench, builders
 from xpcam.errors import TargetError
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.pipeline import STAGES
+from xpcam.meter import STAGES
 from xpcam.settings import Settings
 
 

@@ -13,7 +13,7 @@ from xpcam import __version__, bench, builders, cli, daemon, devices, errors, of
 from xpcam.bench import BenchResult
 from xpcam.devices import Device
 from xpcam.frame import FaceParams, Pose
-from xpcam.pipeline import STAGES, RunReport
+from xpcam.meter import STAGES, RunReport
 from xpcam.settings import Settings
 
 REPORT = RunReport(300, 301, 2, 10.0, 30.0, 12.0, 20.0, dict.fromkeys(STAGES, 1.0), 200.0)

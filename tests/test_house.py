@@ -29,24 +29,13 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-LAYERS = (
-    *(
-        "errors",
-        "frame",
-        "resources",
-        "progress",
-        "devices",
-        "service",
-        "warping",
-        "face",
-        "eyes",
-        "inference",
-    ),
-    *("camera", "tracking", "retargeting", "mouth", "target", "rendering", "virtual_camera", "pipeline"),
-    *("contracts", "contact_sheet", "device_report", "inspect", "pacing", "setting_types", "settings"),
-    *("flags", "signals"),
-    *("demand", "builders", "live", "daemon", "offline", "bench", "cli"),
-)
+IN_ORDER = """
+    errors frame resources progress file_lock devices service warping face eyes inference
+    camera tracking retargeting mouth target rendering virtual_camera meter pipeline gallery
+    contracts contact_sheet device_report inspect pacing setting_types settings flags signals
+    demand target_loader steering builders live control daemon offline bench commands cli
+"""
+LAYERS = IN_ORDER.split()
 
 
 def name_of(path: Path) -> str:

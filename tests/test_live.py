@@ -13,7 +13,7 @@ from runs import blend_shapes, settings, wired
 
 from xpcam import daemon, live
 from xpcam.errors import CameraError
-from xpcam.pipeline import RunReport
+from xpcam.meter import RunReport
 from xpcam.settings import Settings
 
 PATIENCE = 20.0

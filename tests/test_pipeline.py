@@ -9,7 +9,8 @@ from poison import POISON, Recorder, faces_and_gaps, poison_in, poisoned, prepar
 
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame
-from xpcam.pipeline import STAGES, Meter, Pipeline, publish
+from xpcam.meter import STAGES, Meter
+from xpcam.pipeline import Pipeline, publish
 from xpcam.retargeting.retargeter import Gains
 
 

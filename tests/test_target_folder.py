@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -12,14 +13,18 @@ from faces import Replay, face, portrait, pose
 
 from xpcam.errors import TargetError
 from xpcam.frame import FaceParams, Pixels
+from xpcam.gallery.store import Store
 from xpcam.pipeline import Pipeline
 from xpcam.progress import unseen
 from xpcam.retargeting.retargeter import Gains
+from xpcam.settings import Settings
+from xpcam.steering import Steering
 from xpcam.target import folder as target_folder
 from xpcam.target.clip import TargetClip
 from xpcam.target.folder import Stored, load_folder
 from xpcam.target.loading import load_target
 from xpcam.target.still import Target, prepare
+from xpcam.target_loader import TargetLoader
 
 HERE = face(where=pose(at=(160, 110), scale=80))
 
@@ -98,24 +103,14 @@ def shade(pixels: Pixels) -> int:
 
 def test_targets_change_while_the_pipeline_runs(folder: Path) -> None:
     pipeline = Pipeline(load_folder(folder, SIZE, Sees(), unseen), Replay([None]), Gains())
+    loader = TargetLoader(SIZE, lambda: nullcontext(Knowing([])), Store(folder / "gallery"))
+    steering = Steering(Settings(target=folder), pipeline.targets, loader, pipeline.relearn)
     assert shade(pipeline.step(None, 0.0)) == pytest.approx(30, abs=3)
-    pipeline.show_next()
+    steering.soon(steering.show_next)
     shown_when(pipeline, lambda pixels: abs(shade(pixels) - 90) <= 3)
-    pipeline.show_next()  # after the last one the first
-    shown_when(pipeline, lambda pixels: abs(shade(pixels) - 30) <= 3)
-    pipeline.show(1)
-    shown_when(pipeline, lambda pixels: abs(shade(pixels) - 90) <= 3)
-    with pytest.raises(IndexError, match="no target 2: wanted 0 to 1"):
-        pipeline.show(2)
-    pipeline.close()
-
-
-def test_one_target_alone_has_no_next() -> None:
-    pipeline = Pipeline(prepare(portrait(HERE, SIZE), HERE, SIZE), Replay([None]), Gains())
-    before = pipeline.step(None, 0.0).copy()
-    pipeline.show_next()
-    pipeline.show(0)
-    np.testing.assert_array_equal(pipeline.step(None, 0.0), before)
+    assert steering.show_next() == "a.png"  # after the last one the first
+    assert shade(pipeline.step(None, 0.0)) == pytest.approx(30, abs=3)
+    steering.close()
     pipeline.close()
 
 

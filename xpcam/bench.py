@@ -19,7 +19,8 @@ import numpy as np
 from xpcam.builders import open_pipeline
 from xpcam.camera.opening import VideoFile, read_video
 from xpcam.frame import Floats, Frame, Pixels
-from xpcam.pipeline import Meter, Pipeline, RunReport, publish
+from xpcam.meter import Meter, RunReport
+from xpcam.pipeline import Pipeline, publish
 from xpcam.resources import shipped
 from xpcam.settings import Settings
 from xpcam.virtual_camera import VirtualCamera, open_output

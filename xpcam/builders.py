@@ -6,13 +6,13 @@ from functools import partial
 
 from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
 from xpcam.inference.engine import Contract, Engine
-from xpcam.pipeline import Meter, Pipeline
+from xpcam.meter import Meter
+from xpcam.pipeline import Pipeline
 from xpcam.progress import Progress, unseen
-from xpcam.rendering.renderer import Look
 from xpcam.resources import shipped
-from xpcam.retargeting.retargeter import Gains
 from xpcam.settings import Settings
-from xpcam.target.loading import load_target
+from xpcam.steering import Steering, gains_of, look_of
+from xpcam.target_loader import TargetLoader
 from xpcam.tracking.tracker import FaceTracker
 
 
@@ -30,22 +30,31 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
         yield FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
 
 
+def open_loader(settings: Settings) -> TargetLoader:
+    """Reads targets for a run with these settings."""
+    unsteadied = settings.model_copy(update={"smoothing": False})
+    return TargetLoader(settings.size, partial(open_tracker, unsteadied, hold=0, search_every=1))
+
+
+def open_steering(settings: Settings, pipeline: Pipeline, stack: ExitStack) -> Steering:
+    """What changes a pipeline while it runs; ends with the stack."""
+    steering = Steering(settings, pipeline.targets, open_loader(settings), pipeline.relearn)
+    stack.callback(steering.close)
+    return steering
+
+
 def open_pipeline(
     settings: Settings, stack: ExitStack, meter: Meter, progress: Progress = unseen
 ) -> Pipeline:
     """A pipeline for the settings' target; its engines close with the stack."""
     tracker = stack.enter_context(open_tracker(settings))
-    unsteadied = settings.model_copy(update={"smoothing": False})
-    reader = partial(open_tracker, unsteadied, hold=0, search_every=1)
-    prepared = load_target(settings.require_target(), settings.size, tracker, reader, progress)
-    gains = Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
-    look = Look(settings.relight, settings.interior)
+    prepared = open_loader(settings).load(settings.require_target(), progress, tracker)
     pipeline = Pipeline(
         prepared,
         tracker,
-        gains,
+        gains_of(settings),
         mirror=settings.mirror,
-        look=look,
+        look=look_of(settings),
         by_parameters=settings.transfer == "parameters",
         meter=meter,
     )

@@ -3,14 +3,14 @@
 import logging
 from contextlib import ExitStack, closing
 
-from xpcam.builders import open_pipeline
+from xpcam.builders import open_pipeline, open_steering
 from xpcam.camera.on_demand import CameraOnDemand
 from xpcam.camera.opening import Camera, check_camera, open_camera
 from xpcam.camera.spec import table_of
 from xpcam.contact_sheet import contact_sheet_at
 from xpcam.errors import SettingsError
 from xpcam.live import Live
-from xpcam.pipeline import Meter, RunReport
+from xpcam.meter import Meter, RunReport
 from xpcam.progress import Bar, no_bar
 from xpcam.retargeting.parameter_file import ParameterFile
 from xpcam.service.notify import Heartbeat
@@ -42,8 +42,9 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         )
         log.info("output: %s", output.description)
         stack.callback(heart.stopping)
-        stack.enter_context(call_on_signal("SIGUSR1", pipeline.relearn))
-        stack.enter_context(call_on_signal("SIGUSR2", pipeline.show_next))
+        steering = open_steering(settings, pipeline, stack)
+        stack.enter_context(call_on_signal("SIGUSR1", lambda: steering.soon(steering.learn_neutral)))
+        stack.enter_context(call_on_signal("SIGUSR2", lambda: steering.soon(steering.show_next)))
         live = Live(settings, output, pipeline, heart, stop)
         if driver is not None:
             live.perform(driver)

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from typing import Literal
 
 from xpcam.builders import enough
 from xpcam.camera.on_demand import CameraOnDemand
@@ -23,6 +24,9 @@ NAP = 0.05  # seconds between two looks for a reader while nothing is wanted
 REFRESH = 1.0  # seconds between two pictures for an output that nobody looks at: drivers keep the last one
 
 
+State = Literal["following", "idling", "asleep"]
+
+
 class Live:
     """Publishes pictures until told to stop.
 
@@ -32,6 +36,9 @@ class Live:
         pipeline: what makes them.
         heart: told of every round of the loop.
         stop: ends the run.
+
+    Attributes:
+        state: what is being done: a face is followed, the target idles, or nothing is done.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Live:
         self._counting = False
         self._pixels: Pixels | None = None  # what was shown last
         self._seen_at = -float("inf")  # when the camera gave a frame
+        self.state: State = "idling"
         self._woken_at: float | None = None  # when somebody came, until the camera's first frame for them
 
     def follow(self, camera: CameraOnDemand, sheet: ContactSheet | None) -> None:
@@ -99,7 +107,8 @@ class Live:
                 break
             pixels = self._pipeline.follow(table.motion(at % table.duration), now)
             publish(self._output, pixels, self._meter, self._slots.take())
-            self._meter.generated += 1
+            self._meter.made()
+            self.state = "following"
             self._beat()
         self._tell_missed()
 
@@ -122,17 +131,20 @@ class Live:
         if pixels is None:
             return
         publish(self._output, pixels, self._meter, at)
+        self.state = "following" if self._pipeline.following else "idling"
         if frame is not None:
             self._meter.delivered(frame)
 
     def _doze(self) -> None:
         """Do nothing until somebody looks; the idling target stays on the output."""
-        self._counting = True
+        self._counting, self.state = True, "asleep"
         asleep = time.monotonic()
         pixels = self._pipeline.step(None, asleep)
         refreshed = -float("inf")
         while self._demand.wanted() is Wanted.NOTHING and not self._over():
             now = time.monotonic()
+            if self._pipeline.targets.changed:
+                pixels, refreshed = self._pipeline.step(None, now), -float("inf")
             if now - refreshed >= REFRESH:
                 publish(self._output, pixels, self._meter)
                 refreshed = now

@@ -9,7 +9,8 @@ from xpcam.camera.opening import VideoFile, read_video
 from xpcam.contact_sheet import contact_sheet_at
 from xpcam.frame import FaceParams
 from xpcam.inspect import Inspection, inspect
-from xpcam.pipeline import Meter, Pipeline, RunReport, publish
+from xpcam.meter import Meter, RunReport
+from xpcam.pipeline import Pipeline, publish
 from xpcam.progress import Progress
 from xpcam.retargeting.neutral import FIRST_SECONDS
 from xpcam.retargeting.parameter_file import ParameterFile
@@ -48,7 +49,7 @@ def render_video(settings: Settings, driver: Path, output: Path, progress: Progr
                 break
             pixels = pipeline.step(frame, frame.captured_at)
             publish(writer, pixels, meter, at)
-            meter.generated += 1
+            meter.made()
             if sheet is not None:
                 sheet.add(frame.pixels, pixels)
             progress(meter.generated, video.frame_count)
@@ -76,7 +77,7 @@ def render_table(settings: Settings, table: Path, output: Path, progress: Progre
             if stop.is_set() or enough(settings, meter, at):
                 break
             publish(writer, pipeline.follow(driver.motion(at), at), meter, at)
-            meter.generated += 1
+            meter.made()
             progress(meter.generated, count)
         report = meter.report()
     return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error

@@ -4,33 +4,25 @@ Camera pixels end in the tracker: what is rendered is made from the target's pic
 """
 
 import logging
-import os
-import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.rendering.animated_target import AnimatedTarget
+from xpcam.meter import Meter
 from xpcam.rendering.renderer import LOOK, Look
-from xpcam.rendering.target_switch import TargetSwitch
+from xpcam.rendering.target_switch import OnAir, TargetSwitch
 from xpcam.retargeting.idling import Presence
-from xpcam.retargeting.neutral import NeutralFinder
+from xpcam.retargeting.neutral import Neutral, NeutralFinder
 from xpcam.retargeting.retargeter import Gains, Motion, mirrored, observe
 from xpcam.target.loading import AnyTarget
 from xpcam.virtual_camera import VirtualCamera
 
 log = logging.getLogger(__name__)
 
-STAGES = ("decode", "track", "retarget", "render", "convert", "write")
 FORGOTTEN_AFTER = 5.0  # seconds without a face after which its neutral is learned anew
-REMEMBERED = 4096  # measurements kept of each kind: a service runs for weeks
 
 
 class Tracker(Protocol):
@@ -41,104 +33,10 @@ class Tracker(Protocol):
     def reset(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What a run did, in honest numbers.
+class Watcher(Protocol):
+    """Is shown each frame with the face in it, None where there is none; keeps no picture."""
 
-    Attributes:
-        frames_generated: pictures made from a new camera frame.
-        frames_published: pictures the output was given, repeats and idle ones included.
-        dropped: camera frames that were overtaken by a newer one.
-        seconds: length of the run.
-        fps: generated pictures per second of the run.
-        latency_p50_ms, latency_p95_ms: from the camera's delivery to the output's, generated frames only.
-        stages_ms: median milliseconds of each stage.
-        rss_mb: resident memory at the end.
-        asleep: seconds of the run in which nobody looked and nothing was done; `fps` leaves them out.
-    """
-
-    frames_generated: int
-    frames_published: int
-    dropped: int
-    seconds: float
-    fps: float
-    latency_p50_ms: float
-    latency_p95_ms: float
-    stages_ms: dict[str, float]
-    rss_mb: float
-    asleep: float = 0.0
-
-    def __str__(self) -> str:
-        stages = ", ".join(f"{name} {value:.1f}" for name, value in self.stages_ms.items())
-        counts = (
-            f"{self.frames_generated} frames generated in {self.seconds:.1f} s: {self.fps:.1f} per second; "
-            f"{self.frames_published} published, {self.dropped} camera frames dropped"
-        )
-        if self.asleep:
-            counts += f", asleep for {self.asleep:.1f} s"
-        latency = f"{self.latency_p50_ms:.1f} ms median, {self.latency_p95_ms:.1f} ms p95"
-        memory = f"memory {self.rss_mb:.0f} MB; stages in ms: {stages}"
-        if self.latency_p95_ms == 0:  # an offline rendering has none
-            return f"{counts}\n{memory}"
-        return f"{counts}\nlatency camera to output: {latency}\n{memory}"
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts and times a run."""
-
-    generated: int = 0
-    published: int = 0
-    asleep: float = 0.0
-    _began: float = field(default_factory=time.monotonic)
-    _latency: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    _stages: dict[str, deque[float]] = field(
-        default_factory=lambda: {name: deque(maxlen=REMEMBERED) for name in STAGES}
-    )
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage of one frame."""
-        began = time.perf_counter()
-        yield
-        self.add(name, time.perf_counter() - began)
-
-    def begin(self) -> None:
-        """Start counting now: what came before was preparation."""
-        self.generated = self.published = 0
-        self.asleep = 0.0
-        self._began = time.monotonic()
-        for times in (self._latency, *self._stages.values()):
-            times.clear()
-
-    def add(self, name: str, seconds: float) -> None:
-        self._stages[name].append(seconds)
-
-    def delivered(self, frame: Frame) -> None:
-        """A picture made from `frame` has just reached the output."""
-        self.generated += 1
-        self._latency.append(time.monotonic() - frame.captured_at)
-
-    def report(self, dropped: int = 0) -> RunReport:
-        seconds = time.monotonic() - self._began
-        p50, p95 = np.percentile(self._latency, (50, 95)) * 1e3 if self._latency else (0.0, 0.0)
-        stages = {
-            name: float(np.median(times)) * 1e3 if times else 0.0 for name, times in self._stages.items()
-        }
-        awake = seconds - self.asleep
-        fps = self.generated / awake if awake > 0 else 0.0
-        return RunReport(
-            self.generated,
-            self.published,
-            dropped,
-            seconds,
-            fps,
-            float(p50),
-            float(p95),
-            stages,
-            resident_mb(),
-            self.asleep,
-        )
+    def see(self, frame: Frame, person: FaceParams | None) -> None: ...
 
 
 class Pipeline:
@@ -151,7 +49,13 @@ class Pipeline:
         mirror: exchange left and right.
         look: how the target is drawn.
         by_parameters: carry over blend shapes and most of the rest (`retargeting.transfer`), not points.
+        neutral: the person's neutral face where it is known; its head's pose is learned all the same.
         meter: times the stages; one of its own by default.
+
+    Attributes:
+        targets: takes what is to be shown next, from any thread.
+        watcher: sees what is tracked; None: nobody does.
+        following: whether the last picture followed a face.
     """
 
     def __init__(
@@ -163,15 +67,19 @@ class Pipeline:
         mirror: bool = False,
         look: Look = LOOK,
         by_parameters: bool = False,
+        neutral: Neutral | None = None,
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
+        self.targets = TargetSwitch(
+            OnAir.of(target, gains, look, mirror=mirror, by_parameters=by_parameters, neutral=neutral)
+        )
+        self.watcher: Watcher | None = None
+        self.following = False
         self._tracker = tracker
-        self._mirror = mirror
-        self._by_parameters = by_parameters
         self._neutral = NeutralFinder()
+        self._known = neutral
         self._presence = Presence()
-        self._targets = TargetSwitch(target, gains, look)
         self._engine_failed = False
         self._seen_at = -np.inf
         self._relearn = False
@@ -184,32 +92,23 @@ class Pipeline:
         if frame is None:
             self._tracker.reset()
         person = self._track(frame) if frame is not None else None
+        live = self.targets.current()
         with self.meter.stage("retarget"):
-            animated, params = self._act(self._observe(person, at), at)
+            params = self._act(live, self._observe(live, person, at), at)
         with self.meter.stage("render"):
-            return animated.render(params)
+            return live.animated.render(params)
 
     def follow(self, motion: Motion | None, at: float) -> Pixels:
         """The picture for `at` seconds of a target that makes `motion`, or idles where there is none."""
+        live = self.targets.current()
         with self.meter.stage("retarget"):
-            animated, params = self._act(motion, at)
+            params = self._act(live, motion, at)
         with self.meter.stage("render"):
-            return animated.render(params)
-
-    def show(self, index: int) -> None:
-        """Change to a target of a folder, counted from 0 by name; callable from a signal handler.
-
-        It is prepared in a thread, and shown when it is ready. Raises IndexError where there is none.
-        """
-        self._targets.show(index)
-
-    def show_next(self) -> None:
-        """Change to the next target of a folder; callable from a signal handler."""
-        self._targets.show_next()
+            return live.animated.render(params)
 
     def close(self) -> None:
         """Stop what works in the background."""
-        self._targets.close()
+        self.targets.close()
 
     def relearn(self) -> None:
         """Learn the neutral face anew from the next frame on; callable from a signal handler."""
@@ -231,23 +130,27 @@ class Pipeline:
             self._presence.enter()
             self._seen_at = np.inf
 
-    def _act(self, motion: Motion | None, at: float) -> tuple[AnimatedTarget, FaceParams]:
-        if motion is not None and self._mirror:
+    def _act(self, live: OnAir, motion: Motion | None, at: float) -> FaceParams:
+        self.following = motion is not None
+        if motion is not None and live.mirror:
             motion = mirrored(motion)
-        animated = self._targets.current()
         motion = self._presence.motion(motion, at)
-        return animated, animated.act(motion, self._presence.share, at)
+        return live.animated.act(motion, self._presence.share, at)
 
-    def _observe(self, person: FaceParams | None, at: float) -> Motion | None:
+    def _observe(self, live: OnAir, person: FaceParams | None, at: float) -> Motion | None:
         if person is None:
             return None
         gone = at - self._seen_at > FORGOTTEN_AFTER  # whoever comes now may be somebody else
-        if gone or self._relearn:
+        if gone or self._relearn or live.neutral is not self._known:
             self._neutral.forget()
-            self._relearn = False
+            self._relearn, self._known = False, live.neutral
         self._seen_at = at
         neutral = self._neutral.update(person, at)
-        return None if neutral is None else observe(person, neutral, self._by_parameters)
+        if neutral is None:
+            return None
+        if live.neutral is not None:  # whose face it is stays; where it sits changes from day to day
+            neutral = replace(live.neutral, pose=neutral.pose)
+        return observe(person, neutral, live.by_parameters)
 
     def _track(self, frame: Frame) -> FaceParams | None:
         self.meter.add("decode", frame.decode_seconds)
@@ -262,6 +165,8 @@ class Pipeline:
         if self._engine_failed:
             log.info("the engine works again")
         self._engine_failed = False
+        if self.watcher is not None:
+            self.watcher.see(frame, person)
         return person
 
 
@@ -271,13 +176,4 @@ def publish(output: VirtualCamera, pixels: Pixels, meter: Meter, at: float | Non
         buffer = output.convert(pixels)
     with meter.stage("write"):
         output.write(buffer, at)
-    meter.published += 1
-
-
-def resident_mb() -> float:
-    """Resident memory of this process in megabytes (10^6 bytes); 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    meter.given()

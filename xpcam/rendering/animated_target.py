@@ -34,14 +34,21 @@ class AnimatedTarget(Protocol):
     def render(self, params: FaceParams) -> Pixels:
         """The picture of that face."""
 
+    def weigh(self, gains: Gains) -> None:
+        """Carry over so much of each region's motion from now on; the frame loop's thread only."""
+
+    def drawn(self, look: Look) -> "AnimatedTarget":
+        """The same target at the same moment, drawn another way; any thread."""
+
     def close(self) -> None:
-        """Stop what works in the background."""
+        """Stop what works in the background; a second call does nothing."""
 
 
 class AnimatedStill:
     """A still picture that is moved."""
 
     def __init__(self, target: Target, gains: Gains, look: Look = LOOK) -> None:
+        self._target, self._gains = target, gains
         self._retargeter = Retargeter(target.params, gains)
         self._renderer = Renderer(target, look)
 
@@ -52,6 +59,16 @@ class AnimatedStill:
     def render(self, params: FaceParams) -> Pixels:
         """The target's picture with that face."""
         return self._renderer.render(params)
+
+    def weigh(self, gains: Gains) -> None:
+        """Carry over so much of each region's motion from now on."""
+        if gains != self._gains:
+            self._gains = gains
+            self._retargeter.weigh(gains)
+
+    def drawn(self, look: Look) -> "AnimatedStill":
+        """The same picture, drawn another way."""
+        return AnimatedStill(self._target, self._gains, look)
 
     def close(self) -> None:
         """Nothing works in the background."""
@@ -81,12 +98,15 @@ class AnimatedClip:
         clip: the clip.
         gains: how much of each region's motion is carried over.
         look: how it is drawn; a clip's head turns in its own light and is never shaded anew.
+        began: at which second its first round began; None: it begins with the first picture.
     """
 
-    def __init__(self, clip: TargetClip, gains: Gains, look: Look = LOOK) -> None:
-        self._clip = clip
+    def __init__(
+        self, clip: TargetClip, gains: Gains, look: Look = LOOK, *, began: float | None = None
+    ) -> None:
+        self._clip, self._gains = clip, gains
         self._look = replace(look, relight=False)
-        self._began: float | None = None
+        self._began = began
         calm = clip.face(clip.reference).pose
         self._retargeter = Retargeter(FaceParams(apply_pose(clip.neutral, calm), calm, 1.0), gains)
         self._donor = EyeDonor(clip.decoded(clip.reference), clip.face(clip.reference))
@@ -113,6 +133,16 @@ class AnimatedClip:
         if self._share < 1.0:
             cv2.addWeighted(scene.picture, 1.0 - self._share, made, self._share, 0.0, dst=made)
         return made
+
+    def weigh(self, gains: Gains) -> None:
+        """Carry over so much of each region's motion from now on."""
+        if gains != self._gains:
+            self._gains = gains
+            self._retargeter.weigh(gains)
+
+    def drawn(self, look: Look) -> "AnimatedClip":
+        """The same clip, going on where it is, drawn another way."""
+        return AnimatedClip(self._clip, self._gains, look, began=self._began)
 
     def close(self) -> None:
         """Stop preparing pictures."""

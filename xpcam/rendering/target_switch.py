@@ -1,75 +1,127 @@
-"""The target on show, and the quick change to another one of a folder."""
+"""What the next picture is made with, as one value that is replaced between two pictures.
 
-import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+Whoever wants a change prepares all of it first, in a thread of its own, and puts it here; the frame loop
+takes what was put last. So a picture is never late for a change, never half changed, and never missing.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Self
 
 from xpcam.rendering.animated_target import AnimatedClip, AnimatedStill, AnimatedTarget
 from xpcam.rendering.renderer import LOOK, Look
+from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.retargeter import Gains
 from xpcam.target.clip import TargetClip
+from xpcam.target.folder import Stored
 from xpcam.target.loading import AnyTarget
 from xpcam.target.still import Target
 
-log = logging.getLogger(__name__)
 
-"""What can be shown: a still, a clip, or the stills of a folder, of which the first is shown first."""
+@dataclass(frozen=True, slots=True)
+class OnAir:
+    """All that a picture is made with, besides the person.
+
+    Attributes:
+        animated: the target on show.
+        gains: how much of each region's motion is carried over.
+        look: how `animated` is drawn.
+        mirror: exchange left and right.
+        by_parameters: carry over blend shapes and most of the rest, not points.
+        neutral: the person's neutral face where it is known; None: it is learned by itself.
+        choices: the stills of a folder, one of which is on show; empty for one target.
+        index: which of them.
+    """
+
+    animated: AnimatedTarget
+    gains: Gains
+    look: Look = LOOK
+    mirror: bool = False
+    by_parameters: bool = False
+    neutral: Neutral | None = None
+    choices: tuple[Stored, ...] = ()
+    index: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        target: AnyTarget,
+        gains: Gains,
+        look: Look = LOOK,
+        *,
+        mirror: bool = False,
+        by_parameters: bool = False,
+        neutral: Neutral | None = None,
+    ) -> Self:
+        """The first one: of a folder its first still."""
+        one, choices = _chosen(target, 0)
+        return cls(animate(one, gains, look), gains, look, mirror, by_parameters, neutral, choices)
+
+    def showing(self, target: AnyTarget, index: int = 0) -> Self:
+        """The same with another target; of a folder the one of that number."""
+        one, choices = _chosen(target, index)
+        return replace(self, animated=animate(one, self.gains, self.look), choices=choices, index=index)
+
+    def drawn(self, look: Look) -> Self:
+        """The same target, drawn another way."""
+        return replace(self, animated=self.animated.drawn(look), look=look)
+
+
+def _chosen(target: AnyTarget, index: int) -> tuple[Target | TargetClip, tuple[Stored, ...]]:
+    return (target[index].target(), target) if isinstance(target, tuple) else (target, ())
+
+
+def animate(target: Target | TargetClip, gains: Gains, look: Look) -> AnimatedTarget:
+    """A prepared target at play."""
+    if isinstance(target, TargetClip):
+        return AnimatedClip(target, gains, look)
+    return AnimatedStill(target, gains, look)
 
 
 class TargetSwitch:
-    """Holds one animated target at a time; the next one is made in a thread while the last one still plays.
+    """Holds what is on show and takes what is to be shown next; nothing is prepared here.
 
     Args:
-        target: what is shown.
-        gains: how much of each region's motion is carried over.
-        look: how it is drawn.
+        live: what is shown first.
     """
 
-    def __init__(self, target: AnyTarget, gains: Gains, look: Look = LOOK) -> None:
-        self._gains, self._look = gains, look
-        self._choices = target if isinstance(target, tuple) else ()
-        self._executor = ThreadPoolExecutor(1, "next-target")
-        self._wanted: int | None = None
-        self._coming: Future[AnimatedTarget] | None = None
-        self.index = 0
-        if isinstance(target, TargetClip):
-            self._current: AnimatedTarget = AnimatedClip(target, gains, look)
-        else:
-            self._current = self._still(target[0].target() if isinstance(target, tuple) else target)
+    def __init__(self, live: OnAir) -> None:
+        self._shown = self._wanted = live
+        self._exchange = threading.Lock()  # held for an assignment, never while something is made
+        self._closing = ThreadPoolExecutor(1, "old-target")
 
-    def show(self, index: int) -> None:
-        """Change to a target of the folder as soon as it is ready; callable from a signal handler.
+    @property
+    def latest(self) -> OnAir:
+        """What was put last, whether it is on show yet or not."""
+        return self._wanted
 
-        Raises:
-            IndexError: there is none of that number.
-        """
-        if not 0 <= index < max(1, len(self._choices)):
-            raise IndexError(f"there is no target {index}: wanted 0 to {max(0, len(self._choices) - 1)}")
-        self._wanted = index
+    @property
+    def changed(self) -> bool:
+        """Whether something was put that is not on show yet."""
+        return self._wanted is not self._shown
 
-    def show_next(self) -> None:
-        """Change to the next target of the folder, after the last one to the first."""
-        if self._choices:
-            latest = self.index if self._wanted is None else self._wanted
-            self.show((latest + 1) % len(self._choices))
+    def put(self, live: OnAir) -> None:
+        """Show this from the next picture on; any thread."""
+        with self._exchange:
+            unseen, self._wanted = self._wanted, live
+            left = unseen is not self._shown and unseen.animated not in (live.animated, self._shown.animated)
+        if left:  # it was never on show
+            unseen.animated.close()
 
-    def current(self) -> AnimatedTarget:
-        """The target that the next picture is of."""
-        if self._coming is not None and self._coming.done():
-            self._current.close()
-            self._current, self._coming = self._coming.result(), None
-            log.info("target: %s", self._choices[self.index].name)
-        wanted = self._wanted
-        if wanted is not None and self._coming is None:
-            self._wanted = None
-            if wanted != self.index:
-                self.index = wanted
-                self._coming = self._executor.submit(lambda: self._still(self._choices[wanted].target()))
-        return self._current
+    def current(self) -> OnAir:
+        """What the next picture is made with; the frame loop's thread only."""
+        live = self._wanted
+        if live is not self._shown:
+            with self._exchange:
+                live, before, self._shown = self._wanted, self._shown, self._wanted
+            live.animated.weigh(live.gains)
+            if before.animated is not live.animated:
+                self._closing.submit(before.animated.close)  # it may wait for a thread of its own
+        return live
 
     def close(self) -> None:
         """Stop what works in the background."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        self._current.close()
-
-    def _still(self, target: Target) -> AnimatedTarget:
-        return AnimatedStill(target, self._gains, self._look)
+        self._closing.shutdown(wait=True)
+        for live in (self._shown, self._wanted):
+            live.animated.close()

@@ -172,14 +172,18 @@ class Retargeter:
         self._target = target
         self._face = unpose(target.landmarks, target.pose)
         self._mouth = region_weights()[:, 0]
-        shares = np.array([gains.mouth, gains.eyes, BROWS * gains.brows], np.float32)
-        self._weights = region_weights() @ shares
-        self._gains = gains
+        self.weigh(gains)
         self._look = np.zeros(2, np.float32)
         self._skin = (
             self._unfolding(RIGHT_LIDS, RIGHT_LID_SKIN, RIGHT_BROW[5:]),
             self._unfolding(LEFT_LIDS, LEFT_LID_SKIN, LEFT_BROW[5:]),
         )
+
+    def weigh(self, gains: Gains) -> None:
+        """Carry over so much of each region from now on."""
+        shares = np.array([gains.mouth, gains.eyes, BROWS * gains.brows], np.float32)
+        self._weights = region_weights() @ shares
+        self._gains = gains
 
     def apply(self, motion: Motion, held: Pose | None = None) -> FaceParams:
         """The target's face making the motion: landmarks and pose in pixels of the target's picture.

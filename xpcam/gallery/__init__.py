@@ -1,0 +1,1 @@
+"""Targets kept by name, in an order, prepared once."""

@@ -1,0 +1,174 @@
+"""Changes what is on air while it runs.
+
+Each change is prepared whole, one after the other, in a thread of its own, and then put before the frame loop
+as one value (`rendering.target_switch`). What cannot be done is refused, and what was on air stays.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final, TypeVar
+
+from xpcam.errors import TargetError, XpcamError
+from xpcam.rendering.renderer import Look
+from xpcam.rendering.target_switch import OnAir, TargetSwitch
+from xpcam.retargeting.neutral import Neutral
+from xpcam.retargeting.retargeter import Gains
+from xpcam.settings import Settings
+from xpcam.target_loader import TargetLoader
+
+log = logging.getLogger(__name__)
+
+LIVE: Final = (
+    *("mouth", "eyes", "brows", "head", "gaze"),
+    *("mirror", "relight", "interior", "transfer"),
+)
+"""Settings that change while it runs, besides the target and the neutral face."""
+
+T = TypeVar("T")
+
+
+def gains_of(settings: Settings) -> Gains:
+    """The gains that the settings ask for."""
+    return Gains(settings.mouth, settings.eyes, settings.brows, settings.head, settings.gaze)
+
+
+def look_of(settings: Settings) -> Look:
+    """How the settings ask targets to be drawn."""
+    return Look(settings.relight, settings.interior)
+
+
+class Steering:
+    """What may be asked of a run, from any thread.
+
+    Args:
+        settings: what the run was started with.
+        targets: takes what is to be shown next.
+        loader: reads targets.
+        relearn: makes the pipeline learn the neutral face anew.
+
+    Attributes:
+        settings: what holds now.
+        target: what is on show: a name of the gallery, or a path.
+        neutral: where the neutral face comes from: "automatic", or what it was called.
+    """
+
+    def __init__(
+        self, settings: Settings, targets: TargetSwitch, loader: TargetLoader, relearn: Callable[[], None]
+    ) -> None:
+        self.settings = settings
+        self.target = str(settings.target)
+        self.neutral = "automatic"
+        self._targets = targets
+        self._loader = loader
+        self._relearn = relearn
+        self._closing = False
+        self._changes = ThreadPoolExecutor(1, "change")
+        self._asked: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._listener = threading.Thread(target=self._listen, name="signals", daemon=True)
+        self._listener.start()
+
+    def change(self, values: Mapping[str, object]) -> Settings:
+        """Change settings of `LIVE`, all at once; waits until they are ready to be shown."""
+        return self._ask(lambda: self._change(values))
+
+    def use(self, named: str) -> str:
+        """Show another target: a name of the gallery, or a path; waits until it is ready to be shown.
+
+        Raises:
+            TargetError, EngineError: it cannot be used; what is on show stays.
+        """
+        return self._ask(lambda: self._use(named))
+
+    def show_next(self) -> str:
+        """Show the next still of the folder that is on show, else the next target of the gallery.
+
+        Raises:
+            TargetError: there is none; or it cannot be used.
+        """
+        return self._ask(self._show_next)
+
+    def learn_neutral(self) -> None:
+        """Learn the neutral face anew, from the next frame on."""
+        self._ask(lambda: self._take_neutral(None, "automatic"))
+
+    def take_neutral(self, neutral: Neutral, called: str) -> None:
+        """Take this neutral face from the next frame on."""
+        self._ask(lambda: self._take_neutral(neutral, called))
+
+    def soon(self, ask: Callable[[], object]) -> None:
+        """Do this in a thread; what goes wrong is logged. For signal handlers."""
+        self._asked.put(ask)  # SimpleQueue.put may interrupt itself
+
+    def close(self) -> None:
+        """Finish what was begun, and take no more."""
+        self._closing = True
+        self._asked.put(None)
+        self._changes.shutdown(wait=True, cancel_futures=True)
+
+    def _ask(self, job: Callable[[], T]) -> T:
+        asked: Future[T] = self._changes.submit(job)
+        return asked.result()
+
+    def _listen(self) -> None:
+        while (ask := self._asked.get()) is not None:
+            try:
+                ask()
+            except XpcamError as error:
+                log.warning("%s; nothing was changed", error)
+
+    def _change(self, values: Mapping[str, object]) -> Settings:
+        wanted = self.settings.model_copy(update=dict(values))
+        live = self._targets.latest
+        look = replace(live.look, relight=wanted.relight, interior=wanted.interior)
+        if look != live.look:
+            live = live.drawn(look)
+        live = replace(
+            live,
+            gains=gains_of(wanted),
+            mirror=wanted.mirror,
+            by_parameters=wanted.transfer == "parameters",
+        )
+        self._targets.put(live)
+        self.settings = wanted
+        changed = ", ".join(f"{name} {value}" for name, value in values.items())
+        log.info("changed: %s", changed or "nothing")
+        return wanted
+
+    def _use(self, named: str) -> str:
+        path = Path(named).expanduser()
+        if not path.exists() and path.parent == Path():
+            self._loader.store.get(named)  # says which names there are
+        loaded = self._loader.load(path, self._go_on)
+        self._put(self._targets.latest.showing(loaded), named)
+        return named
+
+    def _go_on(self, _done: int, _total: int | None) -> None:
+        """Told how far reading a clip has come. Raises TargetError where nobody waits for it any more."""
+        if self._closing:
+            raise TargetError("the target was not read to its end: the run stops")
+
+    def _show_next(self) -> str:
+        live = self._targets.latest
+        if live.choices:
+            index = (live.index + 1) % len(live.choices)
+            self._put(live.showing(live.choices, index), live.choices[index].name)
+            return live.choices[index].name
+        entry = self._loader.store.after(self.target)
+        return self._use(entry.name)
+
+    def _put(self, live: OnAir, named: str) -> None:
+        self._targets.put(live)
+        self.target = named
+        log.info("target: %s is on show", named)
+
+    def _take_neutral(self, neutral: Neutral | None, called: str) -> None:
+        self._targets.put(replace(self._targets.latest, neutral=neutral))
+        self.neutral = called
+        if neutral is None:
+            self._relearn()
+        log.info("neutral face: %s", called)
