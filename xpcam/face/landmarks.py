@@ -160,7 +160,7 @@ def columns(pairs: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.intp], NDArr
 def gap(face: Floats, pairs: tuple[tuple[int, int], ...]) -> float:
     """Mean opening between (upper, lower) landmark pairs of a frontal face, never negative."""
     upper, lower = columns(pairs)
-    return float(np.maximum(face[lower, 1] - face[upper, 1], 0.0).mean())
+    return float(np.maximum(face[lower, 1] - face[upper, 1], 0.0).sum()) / len(upper)
 
 
 def gaps(faces: Floats, pairs: tuple[tuple[int, int], ...]) -> Floats:

@@ -11,7 +11,7 @@ from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mouth.engine import MouthEngine
 from xpcam.mouth.proxy import CROP, MARGIN, MouthProxy, crop_matrix, opening
 from xpcam.mouth.style import Style, style_of
-from xpcam.warping.mesh_warp import sample
+from xpcam.warping.mesh_warp import Box, sample
 from xpcam.warping.openings import Region
 
 Interior = Literal["on", "dark", "off"]
@@ -127,22 +127,26 @@ class Mouth:
         """(h, w, 3) what is painted at `corner` of the picture, where `mask` is 1."""
         if self._proxy is None:
             return self._dark(mask)
-        matrix, drawn, opened = self._drawn(lips, self._proxy)
+        matrix = crop_matrix(lips.params.landmarks, self._proxy.size)
+        whole = self._engine is not None  # an engine looks at all of it
+        box = None if whole else _seen(matrix, corner, mask.shape, self._proxy.size)
+        drawn, opened = self._drawn(lips, self._proxy, matrix, box)
         if self._engine is not None:
             drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
             np.clip(drawn, 0.0, 255.0, out=drawn)
         matrix[:, 2] += matrix[:, :2] @ corner
+        if box is not None:
+            matrix[:, 2] -= (box[1].start, box[0].start)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(_warped(drawn, matrix, mask.shape, flags), np.float32)
 
-    def _drawn(self, lips: Lips, proxy: MouthProxy) -> tuple[Floats, Floats, Floats]:
-        """(2, 3) from the picture to the mouth's crop, the (size, size, 3) drawn interior, the opening."""
+    def _drawn(self, lips: Lips, proxy: MouthProxy, matrix: Floats, box: Box | None) -> tuple[Floats, Floats]:
+        """The interior drawn in the mouth's crop or a `box` of it, and the (size, size) opening."""
         params = lips.params
-        matrix = crop_matrix(params.landmarks, proxy.size)
         contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
         opened = opening(np.asarray(contour, np.float32), proxy.size)
         tongue = float(params.expression[TONGUE_OUT])
-        return matrix, proxy.draw(lips.face, params.pose, matrix, opened, tongue), opened
+        return proxy.draw(lips.face, params.pose, matrix, opened, tongue, box), opened
 
     def _correction(
         self,
@@ -171,6 +175,16 @@ class Mouth:
         depth = cv2.GaussianBlur(mask, (0, 0), max(2.0, 0.05 * mask.shape[1]))[..., None]
         style = self._style
         return np.asarray(style.flesh + (style.throat - style.flesh) * np.minimum(depth * depth * 1.3, 1.0))
+
+
+def _seen(matrix: Floats, corner: Floats, shape: tuple[int, ...], size: int) -> Box:
+    """What of the mouth's crop a part of the picture shows that begins at `corner` and is `shape` large."""
+    height, width = shape
+    ends = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float32) + corner
+    inside = ends @ matrix[:, :2].T + matrix[:, 2]
+    left, top = np.clip(np.floor(inside.min(axis=0)) - 2, 0, size - 1).astype(int)
+    right, bottom = np.clip(np.ceil(inside.max(axis=0)) + 3, (left + 1, top + 1), size).astype(int)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
 def _warped(picture: Pixels | Floats, matrix: Floats, shape: tuple[int, ...], flags: int) -> Any:

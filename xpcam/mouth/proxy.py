@@ -16,7 +16,7 @@ from xpcam.face.landmarks import (
 from xpcam.frame import Floats, Pose
 from xpcam.mouth.model import GUM, MILLIMETRE, TONGUE, TOOTH, mouth_model
 from xpcam.mouth.style import Style
-from xpcam.warping.mesh_warp import MeshRasteriser
+from xpcam.warping.mesh_warp import Box, MeshRasteriser
 
 CROP: Final = 128  # side of the mouth's crop, pixels
 MARGIN: Final = 1.5  # the crop's side over the mouth's width (or 0.8 of it over its height)
@@ -94,7 +94,15 @@ class MouthProxy:
         arched = OUT[2] * tip**4 - OUT[1] * tip * (1.0 - tip) - 0.06 * tip
         self._stretch = np.column_stack([arched, -OUT[0] * tip**1.5]).astype(np.float32)
 
-    def draw(self, face: Floats, pose: Pose, matrix: Floats, mask: Floats, tongue: float) -> Floats:
+    def draw(
+        self,
+        face: Floats,
+        pose: Pose,
+        matrix: Floats,
+        mask: Floats,
+        tongue: float,
+        box: Box | None = None,
+    ) -> Floats:
         """The inside of the mouth.
 
         Args:
@@ -103,9 +111,10 @@ class MouthProxy:
             matrix: (2, 3) from the picture to the crop.
             mask: (size, size) 1 inside the lips.
             tongue: how far it is stretched out, 0 to 1.
+            box: rows and columns to draw, by default all.
 
         Returns:
-            (size, size, 3) float32 BGR, 0 to 255, drawn beyond the lips too.
+            (size, size, 3) float32 BGR, 0 to 255, or of `box`, drawn beyond the lips too.
         """
         places = apply_pose(self._placed(face, tongue), pose)
         points = places[:, :2] @ matrix[:, :2].T + matrix[:, 2]
@@ -116,8 +125,8 @@ class MouthProxy:
         np.minimum(colours, 1.0, out=colours)
         light = self._lit(mask)
         values = np.asarray(colours, np.float32)
-        drawn = self._raster.draw(np.asarray(points, np.float32), values, places[:, 2])
-        np.multiply(drawn, light, out=drawn)
+        drawn = self._raster.draw(np.asarray(points, np.float32), values, places[:, 2], box)
+        np.multiply(drawn, light if box is None else light[box], out=drawn)
         return np.asarray(cv2.GaussianBlur(drawn, (3, 3), 0), np.float32)  # triangles have hard edges
 
     def _lit(self, mask: Floats) -> Floats:

@@ -99,13 +99,13 @@ class Relighter:
         offset = np.float32((COARSE - 1) / 2)
         drawn = self._rasteriser.draw(np.asarray((points - offset) / COARSE, np.float32), self._values, depth)
         rows, columns = self._around(points)
-        small = cv2.convertScaleAbs(drawn[rows, columns], alpha=255.0)
+        small = cv2.convertScaleAbs(cv2.extractChannel(drawn[rows, columns], 0), alpha=255.0)
         view = moving[
             rows.start * COARSE : rows.stop * COARSE, columns.start * COARSE : columns.stop * COARSE
         ]
         size = ((columns.stop - columns.start) * COARSE, (rows.stop - rows.start) * COARSE)
         factor = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)[: view.shape[0], : view.shape[1]]
-        cv2.multiply(view, factor, dst=view, scale=1 / UNIT)
+        cv2.multiply(view, cv2.cvtColor(factor, cv2.COLOR_GRAY2BGR), dst=view, scale=1 / UNIT)
 
     def _around(self, points: Floats) -> tuple[slice, slice]:
         """Rows and columns of the small drawing that hold the face."""

@@ -123,7 +123,7 @@ def estimate(samples: list[tuple[Floats, FaceParams]]) -> Neutral:
     closed = lips <= np.quantile(lips, 0.2)
     low, high = np.quantile(lids, (0.5, 0.9), method="nearest")
     awake = (lids >= low) & (lids <= high)
-    middle = np.median(faces, axis=0)
+    middle = _median(faces)
     face = middle.copy()
     for region, moments in enumerate((closed, awake)):
         face += weights[:, region : region + 1] * (faces[moments].mean(axis=0) - middle)
@@ -138,6 +138,13 @@ def estimate(samples: list[tuple[Floats, FaceParams]]) -> Neutral:
     excess = _excess(expression)
     face = _closed_mouth((face - _shift(excess)).astype(np.float32))
     return Neutral(face, pose, gaze, expression - excess, float(expression[STRAINING].sum()))
+
+
+def _median(faces: Floats) -> Floats:
+    """(...) median of (M, ...): sorting all takes NumPy a seventh of the time of its own median."""
+    ordered = np.sort(faces, axis=0)
+    count = len(faces)
+    return np.asarray((ordered[(count - 1) // 2] + ordered[count // 2]) * np.float32(0.5))
 
 
 def _expression(tracked: Floats, closed: NDArray[np.bool_], awake: NDArray[np.bool_]) -> Floats:

@@ -39,7 +39,7 @@ class SteadySquare:
 
     def learn(self, landmarks: Floats) -> None:
         """Take (478, 3) landmarks into the mean shape."""
-        face = unpose(landmarks, self._pose(landmarks))
+        face = unpose(landmarks, self.pose(landmarks))
         self._seen = min(self._seen + 1, AVERAGED)
         if self._shape is None:
             self._shape = face
@@ -49,10 +49,10 @@ class SteadySquare:
         """Centre (2,), side and roll as of `face_square`, for a face of (478, 3) landmarks."""
         if self._shape is None:
             return face_square(landmarks)
-        return face_square(apply_pose(self._shape, self._pose(landmarks)))
+        return face_square(apply_pose(self._shape, self.pose(landmarks)))
 
-    def _pose(self, landmarks: Floats) -> Pose:
-        """Their pose; each face is asked for three times, and fitted once."""
+    def pose(self, landmarks: Floats) -> Pose:
+        """Their pose; each face is asked for four times, and fitted once."""
         if self._fitted is None or self._fitted[0] is not landmarks:
             self._fitted = landmarks, fit_pose(landmarks)
         return self._fitted[1]

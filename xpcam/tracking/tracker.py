@@ -7,7 +7,7 @@ import numpy as np
 
 from xpcam.eyes.gaze import gaze_of
 from xpcam.face.landmarks import fit_pose, outer_eye_distance, unpose
-from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels
+from xpcam.frame import Appearance, FaceParams, Floats, Frame, Pixels, Pose
 from xpcam.tracking.crops import CROP, SteadySquare, crop_matrix, cut, face_square, invert, transform
 from xpcam.tracking.detection import Detection, FaceDetector, Runs
 from xpcam.tracking.iris_reading import with_irises
@@ -99,7 +99,8 @@ class FaceTracker:
         self._raw = reading
         self._square.learn(reading.landmarks)
         seen = replace(reading, landmarks=with_irises(frame.pixels, reading.landmarks))
-        self._shown = self._params(seen, frame.captured_at)
+        # Irises are none of the landmarks that a pose is fitted to.
+        self._shown = self._params(_as_read(seen, self._square.pose(reading.landmarks)), frame.captured_at)
         return self._shown
 
     def locate(self, pixels: Pixels) -> list[FaceParams]:
@@ -107,11 +108,10 @@ class FaceTracker:
         faces = self._confirmed(pixels, self._detector.detect(pixels))
         if not faces:  # a face that fills the picture
             faces = self._confirmed(pixels, self._detector.detect(pixels, share=0.6))
-        found = [_as_read(face) for face in faces]
+        found = [_as_read(face, fit_pose(face.landmarks)) for face in faces]
         return sorted(found, key=lambda face: face.pose.scale, reverse=True)
 
-    def _params(self, reading: Reading, seconds: float) -> FaceParams:
-        face = _as_read(reading)
+    def _params(self, face: FaceParams, seconds: float) -> FaceParams:
         if self._smoother is not None:
             face = self._smoother(face, seconds)
         return replace(face, gaze=gaze_of(unpose(face.landmarks, face.pose)))
@@ -210,11 +210,11 @@ class FaceTracker:
         )
 
 
-def _as_read(reading: Reading) -> FaceParams:
+def _as_read(reading: Reading, pose: Pose) -> FaceParams:
     """The face before it is steadied."""
     return FaceParams(
         reading.landmarks,
-        fit_pose(reading.landmarks),
+        pose,
         reading.confidence,
         reading.expression,
         appearance=reading.appearance,

@@ -18,6 +18,10 @@ _NEAR, _FAR = 0.5, 2.0
 _DEPTH_RANGE = 0.01  # depth only orders overlapping triangles; more would bend the interpolation
 
 
+Box = tuple[slice, slice]
+"""Rows and columns of a picture, from a whole number to another."""
+
+
 def _settings() -> "cv2.TriangleRasterizeSettings":
     settings = cv2.TriangleRasterizeSettings()  # its default shading is white, not the vertices' colours
     settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
@@ -47,36 +51,41 @@ class MeshRasteriser:
         self._camera = np.eye(4, dtype=np.float32)
         self._settings = _settings()
 
-    def draw(self, points: Floats, values: Floats, depth: Floats | None = None) -> Floats:
+    def draw(
+        self, points: Floats, values: Floats, depth: Floats | None = None, box: Box | None = None
+    ) -> Floats:
         """Draw the mesh with its vertices at `points`.
 
         Args:
             points: (V, 2) pixels; a pixel's centre has whole coordinates.
             values: (V, 3) in 0 to 1, interpolated over each triangle.
             depth: (V,) any unit, larger is farther; where triangles overlap the nearest is seen.
+            box: rows and columns to draw, by default all.
 
         Returns:
-            (height, width, 3) float32, the background where no triangle is. The caller may read it until
-            the next call; the rasteriser owns it.
+            (height, width, 3) float32, or of `box`, the background where no triangle is. The caller may read
+            it until the next call; the rasteriser owns it.
         """
-        width, height = self.size
+        rows, columns = box or (slice(0, self.size[1]), slice(0, self.size[0]))
+        width, height = columns.stop - columns.start, rows.stop - rows.start
+        drawn, nearest = self._values[rows, columns], self._depth[rows, columns]
         distance = np.ones(len(points), np.float32)
         if depth is not None:
             span = float(np.ptp(depth)) or 1.0
             distance += (depth - depth.min()) * (_DEPTH_RANGE / span)
         # As one row: a column of vertices fails where OpenCV has no IPP (ARM).
         vertices = np.empty((1, len(points), 3), np.float32)
-        vertices[0, :, 0] = (points[:, 0] + 0.5 - width / 2) * (2 / height) * distance
-        vertices[0, :, 1] = -(points[:, 1] + 0.5 - height / 2) * (2 / height) * distance
+        vertices[0, :, 0] = (points[:, 0] + (0.5 - columns.start - width / 2)) * (2 / height) * distance
+        vertices[0, :, 1] = -(points[:, 1] + (0.5 - rows.start - height / 2)) * (2 / height) * distance
         vertices[0, :, 2] = -distance
         colours = np.ascontiguousarray(values, np.float32).reshape(1, -1, 3)
-        np.copyto(self._values, self._background)
-        self._depth.fill(1.0)
+        np.copyto(drawn, self._background[rows, columns])
+        nearest.fill(1.0)
         cv2.triangleRasterize(
-            vertices, self._triangles, colours, self._values, self._depth,
+            vertices, self._triangles, colours, drawn, nearest,
             self._camera, _FOV, _NEAR, _FAR, self._settings,
         )  # fmt: skip
-        return self._values
+        return drawn
 
 
 def coordinates(size: tuple[int, int]) -> Floats:
