@@ -8,7 +8,8 @@ the command then ends with the error's exit code. Anything else is a bug and sho
     ├── TargetError         3   the target picture cannot be used
     ├── CameraError         4   the camera (or driver video) cannot be opened or read
     ├── OutputError         5   the output cannot be opened or written
-    └── EngineError         6   an engine file or its run-time provider does not work
+    ├── EngineError         6   an engine file or its run-time provider does not work
+    └── ServiceError        7   the service manager, or a file that belongs to the service, refuses
 """
 
 
@@ -36,3 +37,7 @@ class OutputError(XpcamError):
 
 class EngineError(XpcamError):
     exit_code = 6
+
+
+class ServiceError(XpcamError):
+    exit_code = 7

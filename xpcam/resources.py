@@ -11,11 +11,17 @@ from typing import Final
 from xpcam.errors import EngineError
 
 SHIPPED: Final = {
+    "SHA256SUMS": "engines/SHA256SUMS",
     "demo.mp4": "engines/demo/demo.mp4",
     "face_detector.onnx": "engines/face_params/face_detector.onnx",
     "face_mesh.npz": "engines/face_params/face_mesh.npz",
     "face_model.npz": "engines/face_params/face_model.npz",
     "face_params.onnx": "engines/face_params/face_params.onnx",
+    "systemd/modprobe.conf": "systemd/modprobe.d/xpcam.conf",
+    "systemd/modules-load.conf": "systemd/modules-load.d/xpcam.conf",
+    "systemd/xpcam.rules": "systemd/udev/60-xpcam.rules",
+    "systemd/xpcam.service": "systemd/user/xpcam.service",
+    "systemd/xpcam@.service": "systemd/system/xpcam@.service",
 }
 """Name of each shipped file, and where a checkout keeps it."""
 

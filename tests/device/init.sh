@@ -7,6 +7,16 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 while read -r module; do insmod "/$module"; done </modules
 mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,ro,msize=1048576 root /root || poweroff -f
+if [ "$checks" = service ]; then # systemd is the first process, on a root that is written to and thrown away
+    mkdir -p /new /over && mount -t tmpfs over /over && mkdir /over/upper /over/work
+    mount -t overlay over /new -o lowerdir=/root,upperdir=/over/upper,workdir=/over/work || poweroff -f
+    mount -t proc proc /new/proc
+    mount -t sysfs sys /new/sys
+    mount -t devtmpfs dev /new/dev
+    mount -t tmpfs run /new/run
+    chroot /new /bin/bash "$project/tests/device/service.sh" || poweroff -f
+    exec switch_root /new /lib/systemd/systemd
+fi
 mount -t proc proc /root/proc
 mount -t sysfs sys /root/sys
 mount -t devtmpfs dev /root/dev

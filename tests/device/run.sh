@@ -10,7 +10,7 @@
 # Chromium and pyvirtualcam are checked too where they are installed.
 # XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
 # XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of check_v4l2.py);
-#   "camera" runs check_camera.py, the webcams, instead.
+#   "camera" runs check_camera.py, the webcams, instead; "service" boots systemd and runs check_service.py.
 # XPCAM_DEVICE_CACHE: keeps the unpacked kernel and drivers (150 MB of packages, made once).
 set -euo pipefail
 
@@ -76,6 +76,7 @@ make_initrd() {
     modprobe -S "$kernel" -d "$cache/root" --show-depends virtio_pci >"$cache/modules"
     modprobe -S "$kernel" -d "$cache/root" --show-depends 9pnet_virtio >>"$cache/modules"
     modprobe -S "$kernel" -d "$cache/root" --show-depends 9p >>"$cache/modules"
+    modprobe -S "$kernel" -d "$cache/root" --show-depends overlay >>"$cache/modules"
     sed -n 's/^insmod //p' "$cache/modules" | awk '!seen[$1]++ {print $1}' | while read -r module; do
         cp "$module" "$tree/" && basename "$module" >>"$tree/modules"
     done
@@ -97,11 +98,17 @@ build_driver() {
         || { cat "$source/build.log"; exit 1; }
 }
 
+install_driver() { # where modprobe of the emulated machine finds it
+    install -D -m 644 "$cache/driver-$1/v4l2loopback.ko" "$cache/root/lib/modules/$kernel/updates/v4l2loopback.ko"
+    depmod -b "$cache/root" "$kernel"
+}
+
 boot() {
     local version=$1 log=$cache/guest-$1.log
     echo "== v4l2loopback $version"
-    # KVM is not asked for: this has to run where there is none.
-    timeout 900 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
+    # KVM is not asked for: this has to run where there is none. no_timer_check: on a busy host the kernel
+    # takes the late ticks of the emulated timer for a fault of the board, and stops.
+    timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
         -display none -nodefaults -serial stdio -no-reboot \
         -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
         -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check guest=$here/guest.sh version=$version \
@@ -123,6 +130,7 @@ for version in "$@"; do
     build_driver "$version"
 done
 for version in "$@"; do
+    [ "${XPCAM_DEVICE_CHECKS:-all}" != service ] || install_driver "$version"
     boot "$version" || { echo "FAILED with v4l2loopback $version"; exit 1; }
 done
 echo "passed with v4l2loopback $*"

@@ -1,0 +1,173 @@
+"""The system unit under systemd as the first process of the emulated machine; service.sh installed it.
+
+Each check prints one line; the first that fails ends the run with its traceback and what the journal has.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+UNIT = "xpcam@studio.service"
+SETTINGS = Path("/etc/xpcam/studio.toml")
+DEVICE = Path("/dev/video10")
+SIZE = (160, 120)
+PATIENCE = 400.0  # seconds; the machine is emulated
+
+
+def run(*command: str, timeout: float = PATIENCE) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def shown(name: str) -> str:
+    """A property of the unit."""
+    return run("systemctl", "show", "--property", name, "--value", UNIT).strip()
+
+
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < PATIENCE, f"waited {PATIENCE:.0f} s for {what}"
+        time.sleep(0.5)
+    print(f"    {what}: after {time.monotonic() - began:.0f} s", flush=True)
+
+
+def active_again(pid: str) -> Callable[[], bool]:
+    """Whether another process than `pid` is the unit's, and ready."""
+    return lambda: shown("ActiveState") == "active" and shown("MainPID") not in ("0", pid)
+
+
+def frames(count: int = 2) -> "np.typing.NDArray[np.uint8]":
+    """Pictures as ffmpeg reads them, (count, height, width, 3)."""
+    command = ("ffmpeg", "-v", "error", "-f", "v4l2", "-i", str(DEVICE), "-frames:v", str(count))
+    raw = subprocess.run(
+        (*command, "-f", "rawvideo", "-pix_fmt", "bgr24", "-"), capture_output=True, check=False
+    )
+    assert raw.returncode == 0, raw.stderr.decode()
+    return np.frombuffer(raw.stdout, np.uint8).reshape(count, SIZE[1], SIZE[0], 3)
+
+
+def journal() -> list[dict[str, str]]:
+    lines = run("journalctl", "--unit", UNIT, "--output", "json", "--no-pager").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def check_boot() -> None:
+    """The boot loads the driver, the rule names its device, the unit becomes active by itself"""
+    wait_for("the unit is active", active_again(""))
+    assert Path("/sys/module/v4l2loopback").is_dir()
+    assert Path("/dev/xpression-cam").resolve() == DEVICE
+    status = DEVICE.stat()
+    assert status.st_mode & 0o777 == 0o660, oct(status.st_mode)
+    assert run("stat", "--format=%G", str(DEVICE)).strip() == "video"
+    assert shown("StatusText")
+
+
+def check_frames() -> None:
+    """Pictures of the target are on the device"""
+    seen = frames()
+    assert seen.std() > 10, seen.std()
+    print(f"    spread of the levels: {seen.std():.0f}", flush=True)
+
+
+def check_confined() -> None:
+    """The process has no rights, no network, and the devices it needs"""
+    pid = shown("MainPID")
+    facts = dict(re.findall(r"^(\w+):\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+    assert facts["Uid"].split()[0] != "0"
+    assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0
+    assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
+    assert Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert re.search(r"Max core file size\s+0\s+0\s", limits), limits
+
+
+def check_journal() -> None:
+    """The log is in the journal, with its fields"""
+    records = [entry for entry in journal() if entry.get("LOGGER", "").startswith("xpcam.")]
+    assert any(entry["MESSAGE"].startswith("output: Xpression Cam") for entry in records), records
+    assert all(entry["CODE_FILE"].endswith(".py") and entry["PRIORITY"] in "34567" for entry in records)
+
+
+def check_killed() -> None:
+    """Killed without warning, it comes back"""
+    pid = shown("MainPID")
+    os.kill(int(pid), signal.SIGKILL)
+    wait_for("it is back", active_again(pid))
+    assert shown("NRestarts") == "1"
+    assert frames().std() > 10
+
+
+def check_hung() -> None:
+    """A loop that hangs is ended by the watchdog, and comes back"""
+    pid = shown("MainPID")
+    os.kill(int(pid), signal.SIGSTOP)
+    wait_for("it is back", active_again(pid))
+    assert any("Watchdog timeout" in entry["MESSAGE"] for entry in journal())
+    assert shown("NRestarts") == "2"
+    assert frames().std() > 10
+
+
+def check_stopped() -> None:
+    """Stopped, it ends by itself, and the device is free"""
+    run("systemctl", "stop", UNIT)
+    assert (shown("ActiveState"), shown("Result"), shown("ExecMainStatus")) == ("inactive", "success", "0")
+    with DEVICE.open("rb"):
+        pass
+
+
+def check_bad_settings() -> None:
+    """Bad settings are told, and not tried again"""
+    good = SETTINGS.read_text()
+    SETTINGS.write_text(good.replace("fps = 5", "fps = 5000"))
+    subprocess.run(("systemctl", "restart", UNIT), check=False)
+    time.sleep(6)  # three times RestartSec
+    assert (shown("ActiveState"), shown("ExecMainStatus"), shown("NRestarts")) == ("failed", "2", "0")
+    assert any("fps" in entry["MESSAGE"] and entry["PRIORITY"] == "3" for entry in journal())
+    SETTINGS.write_text(good)
+
+
+def check_uninstalled() -> None:
+    """Uninstalling removes what was written, and no more"""
+    print(run("/opt/xpcam/bin/xpcam", "service", "uninstall", "--system", "--name", "studio"), end="")
+    assert not Path("/etc/systemd/system/xpcam@.service").exists()
+    assert not Path("/etc/modprobe.d/xpcam.conf").exists()
+    assert SETTINGS.exists()
+
+
+def main() -> None:
+    assert Path("/proc/1/comm").read_text().strip() == "systemd"
+    checks = (
+        check_boot,
+        check_frames,
+        check_confined,
+        check_journal,
+        check_killed,
+        check_hung,
+        check_stopped,
+        check_bad_settings,
+        check_uninstalled,
+    )
+    for check in checks:
+        print(f"  {check.__name__}: {check.__doc__}", flush=True)
+        try:
+            check()
+        except AssertionError:
+            print(
+                subprocess.run(("journalctl", "--boot", "--no-pager"), capture_output=True, text=True).stdout
+            )
+            raise
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
