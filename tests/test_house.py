@@ -33,7 +33,7 @@ IN_ORDER = """
     errors frame resources progress file_lock devices service warping face eyes inference
     camera tracking retargeting mouth target rendering virtual_camera meter pipeline gallery
     contracts contact_sheet device_report inspect pacing setting_types settings flags signals
-    demand target_loader steering builders live control daemon offline bench commands cli
+    doctor demand target_loader steering builders live control daemon offline bench commands machine_commands cli
 """
 LAYERS = IN_ORDER.split()
 
@@ -108,7 +108,7 @@ def test_the_version_is_the_newest_in_the_changelog() -> None:
 def test_exit_codes_are_distinct_and_in_the_readme() -> None:
     kinds = errors.XpcamError.__subclasses__()
     codes = {kind.exit_code: kind for kind in kinds}
-    assert len(codes) == len(kinds) == 5
+    assert len(codes) == len(kinds) == 6
     table = dict(re.findall(r"^\| (\d+) \| ([^|]+) \|", README, re.MULTILINE))
     assert set(table) == {"0", "1", "130", *map(str, codes)}
     for code in table:
@@ -128,11 +128,11 @@ def test_every_command_and_flag_in_the_readme_exists() -> None:
         command.name or command.callback.__name__
         for command in cli.app.registered_commands
         if command.callback
-    }
+    } | {group.name for group in cli.app.registered_groups}
     examples = re.findall(r"\bxpcam (?=[a-z]+ )[a-z -].*", README)
     assert len(examples) > 5
     assert {example.split()[1] for example in examples} <= commands
-    own = {"config", "json", "driver", "format", "help"}
+    own = {"config", "json", "driver", "format", "help", "system", "name", "dry_run", "fix"}
     flags = {
         flag.removeprefix("no-").replace("-", "_")
         for line in examples

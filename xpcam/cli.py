@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from xpcam import __version__
+from xpcam import __version__, machine_commands
 from xpcam.camera.spec import DEMO, path_of, table_of
 from xpcam.errors import XpcamError
 from xpcam.flags import takes
@@ -26,7 +26,7 @@ from xpcam.settings import Settings
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 a bug, shown with a traceback; 2 settings; 3 target; 4 camera or driver video; "
-    "5 output; 6 engine; 130 interrupted."
+    "5 output; 6 engine; 7 service; 130 interrupted."
 )
 LOOK: Final = ("target", "size", "mouth", "eyes", "brows", "head", "mirror")
 MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
@@ -152,6 +152,10 @@ def bench(
     with _progress("measuring") as progress:
         result = benchmark.run(settings, progress)
     print(json.dumps(result.as_dict(), indent=2) if as_json else result)
+
+
+app.command()(machine_commands.doctor)
+app.add_typer(machine_commands.service, name="service")
 
 
 @app.command()
