@@ -33,7 +33,8 @@ IN_ORDER = """
     errors frame resources progress file_lock devices service warping face eyes inference
     camera tracking retargeting mouth target rendering virtual_camera meter pipeline gallery
     contracts contact_sheet device_report inspect pacing setting_types settings flags signals
-    doctor demand target_loader steering builders live control daemon offline bench commands machine_commands cli
+    doctor demand target_loader steering builders live control daemon offline bench commands
+    machine_commands cli
 """
 LAYERS = IN_ORDER.split()
 
