@@ -13,6 +13,7 @@ from xpcam.resources import shipped
 from xpcam.settings import Settings
 from xpcam.steering import Steering, gains_of, look_of
 from xpcam.target_loader import TargetLoader
+from xpcam.tracking.reloading import ReloadingTracker
 from xpcam.tracking.tracker import FaceTracker
 
 
@@ -47,7 +48,7 @@ def open_pipeline(
     settings: Settings, stack: ExitStack, meter: Meter, progress: Progress = unseen
 ) -> Pipeline:
     """A pipeline for the settings' target; its engines close with the stack."""
-    tracker = stack.enter_context(open_tracker(settings))
+    tracker = stack.enter_context(ReloadingTracker(partial(open_tracker, settings)))
     prepared = open_loader(settings).load(settings.require_target(), progress, tracker)
     pipeline = Pipeline(
         prepared,

@@ -108,7 +108,7 @@ boot() {
     echo "== v4l2loopback $version"
     # KVM is not asked for: this has to run where there is none. no_timer_check: on a busy host the kernel
     # takes the late ticks of the emulated timer for a fault of the board, and stops.
-    timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
+    timeout --foreground 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -machine q35 -m 4096 \
         -display none -nodefaults -serial stdio -no-reboot \
         -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
         -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check guest=$here/guest.sh version=$version \

@@ -57,9 +57,9 @@ class Daemon:
 
 @contextmanager
 def daemon(desktop: Session, folder: Path, *flags: str) -> Iterator[Daemon]:
-    """A daemon whose node is there."""
+    """A daemon whose node is there; further flags replace those it begins with."""
     target = openpeople.curated.get("P009").asset_path("studio_portrait")
-    program = (sys.executable, "-c", "from xpcam.cli import main; main()", "start", "--target", str(target))
+    program = (sys.executable, str(Path(__file__).with_name("failing.py")), "start", "--target", str(target))
     command = (*program, "--camera", "demo", "--output", "pipewire", "--size", "640x360", *flags)
     with (
         (folder / "daemon.log").open("wb") as log,
