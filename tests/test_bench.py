@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from faces import face, portrait
 
@@ -12,6 +13,8 @@ from xpcam import bench, builders
 from xpcam.errors import TargetError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.meter import STAGES
+from xpcam.pipeline import Pipeline
+from xpcam.retargeting.retargeter import Motion
 from xpcam.settings import Settings
 
 
@@ -63,6 +66,7 @@ def test_every_stage_of_every_frame_is_measured(tracker: ScriptedTracker) -> Non
     )
     assert 0 < result.latency_ms["p50"] <= result.latency_ms["p95"]
     assert result.fps > 0
+    assert result.mouth_open_fps > 0
     assert result.rss_mb > 10
     assert result.ratio == pytest.approx(1e3 / result.fps / result.baseline_ms)
     assert tracker.frames >= len(progress) > 0
@@ -78,3 +82,20 @@ def test_the_baseline_takes_time_and_changes_nothing() -> None:
     before = bench._baseline_input()[1].copy()
     assert bench.baseline() > 0
     assert (bench._baseline_input()[1] == before).all()
+
+
+def test_the_mouth_is_wide_open_in_frames_of_its_own(
+    tracker: ScriptedTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[float] = []
+    follow = Pipeline.follow
+
+    def counted(self: Pipeline, motion: Motion | None, at: float) -> Pixels:
+        assert motion is not None
+        followed.append(float(np.abs(motion.offsets).max()))
+        return follow(self, motion, at)
+
+    monkeypatch.setattr(Pipeline, "follow", counted)
+    bench.run(Settings(size=(320, 240), seconds=0.3), lambda *_: None)
+    assert followed and min(followed) > 0.2
+    assert tracker.frames > len(followed)

@@ -242,11 +242,12 @@ def test_track_writes_what_was_found(
 def test_bench_prints_json_or_a_table(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = BenchResult(40.0, {"p50": 20.0, "p95": 30.0}, dict.fromkeys(STAGES, 2.0), 300.0, 5.0, 5.0)
+    result = BenchResult(40.0, {"p50": 20.0, "p95": 30.0}, dict.fromkeys(STAGES, 2.0), 35.0, 300.0, 5.0, 5.0)
     monkeypatch.setattr(bench, "run", lambda settings, progress: result)
     assert run("bench", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert list(shown) == ["fps", "latency_ms", "stages_ms", "rss_mb", "baseline_ms", "ratio"]
+    wanted = ["fps", "latency_ms", "stages_ms", "mouth_open_fps", "rss_mb", "baseline_ms", "ratio"]
+    assert list(shown) == wanted
     assert list(shown["latency_ms"]) == ["p50", "p95"]
     assert list(shown["stages_ms"]) == ["decode", "track", "retarget", "render", "convert", "write"]
     assert run("bench") == 0
