@@ -16,7 +16,7 @@ help:  ## show this list
 
 demo: $(VENV)/demo  ## the main job on the built-in driver: a generated portrait talks, into demo.mp4
 	@$(PORTRAIT) && \
-	$(BIN)/xpcam start --target "$$portrait" --camera demo --output demo.mp4 --seconds 10 \
+	$(BIN)/xpcam start --target "$$portrait" --camera demo --output demo.mp4 --seconds 10 --no-control \
 	    --contact-sheet demo.png
 	@echo "clip: $(CURDIR)/demo.mp4"
 	@echo "contact sheet, driver beside output: $(CURDIR)/demo.png"

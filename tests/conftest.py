@@ -3,21 +3,31 @@
 import logging
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 
+@pytest.fixture
+def runtime_folder() -> Iterator[Path]:
+    """A folder whose name is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="xp-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(autouse=True)
-def clean_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_settings(tmp_path: Path, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a configuration file nor XPCAM_ variables of the person who runs the tests."""
     for name in os.environ:
         if name.startswith("XPCAM_"):
             monkeypatch.delenv(name)
-    for name in ("PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(name, raising=False)  # no test shows a camera on the desktop of that person
+    monkeypatch.delenv("PIPEWIRE_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_folder))  # no test shows a camera on a desktop
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "no-data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-state"))
 
 
 @pytest.fixture(autouse=True)

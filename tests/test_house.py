@@ -34,7 +34,7 @@ IN_ORDER = """
     camera tracking retargeting mouth target rendering virtual_camera meter pipeline gallery
     contracts contact_sheet device_report inspect pacing setting_types settings flags signals
     doctor demand target_loader steering builders live control daemon offline bench commands
-    machine_commands cli
+    machine_commands cli __main__
 """
 LAYERS = IN_ORDER.split()
 
@@ -109,7 +109,7 @@ def test_the_version_is_the_newest_in_the_changelog() -> None:
 def test_exit_codes_are_distinct_and_in_the_readme() -> None:
     kinds = errors.XpcamError.__subclasses__()
     codes = {kind.exit_code: kind for kind in kinds}
-    assert len(codes) == len(kinds) == 6
+    assert len(codes) == len(kinds) == 7
     table = dict(re.findall(r"^\| (\d+) \| ([^|]+) \|", README, re.MULTILINE))
     assert set(table) == {"0", "1", "130", *map(str, codes)}
     for code in table:

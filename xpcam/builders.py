@@ -10,6 +10,7 @@ from xpcam.meter import Meter
 from xpcam.pipeline import Pipeline
 from xpcam.progress import Progress, unseen
 from xpcam.resources import shipped
+from xpcam.retargeting.profile import load_profile
 from xpcam.settings import Settings
 from xpcam.steering import Steering, gains_of, look_of
 from xpcam.target_loader import TargetLoader
@@ -28,7 +29,9 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
         load("face_params.onnx", FACE_PARAMS) as landmarks,
         load("face_detector.onnx", FACE_DETECTOR) as detector,
     ):
-        yield FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
+        tracker = FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
+        tracker.engines = {engine.name: engine.device for engine in (landmarks, detector)}
+        yield tracker
 
 
 def open_loader(settings: Settings) -> TargetLoader:
@@ -57,8 +60,10 @@ def open_pipeline(
         mirror=settings.mirror,
         look=look_of(settings),
         by_parameters=settings.transfer == "parameters",
+        neutral=load_profile(settings.profile) if settings.profile else None,
         meter=meter,
     )
+    pipeline.engines = lambda: tracker.engines
     stack.callback(pipeline.close)
     return pipeline
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from xpcam import __version__, machine_commands
 from xpcam.camera.spec import DEMO, path_of, table_of
+from xpcam.commands import running, target
 from xpcam.errors import XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
@@ -26,7 +27,7 @@ from xpcam.settings import Settings
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 a bug, shown with a traceback; 2 settings; 3 target; 4 camera or driver video; "
-    "5 output; 6 engine; 7 service; 130 interrupted."
+    "5 output; 6 engine; 7 service; 8 control; 130 interrupted."
 )
 LOOK: Final = ("target", "size", "mouth", "eyes", "brows", "head", "mirror")
 MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
@@ -47,15 +48,25 @@ app = typer.Typer(
 
 @app.command()
 @takes(*Settings.model_fields)
-def start(settings: Settings) -> None:
+def start(
+    settings: Settings,
+    detach: Annotated[bool, typer.Option("--detach", help="run in the background")] = False,
+) -> None:
     """Follow a camera and show the target on the output, until stopped.
 
     SIGUSR1 learns the neutral face anew: look straight ahead, relaxed, then 'pkill -USR1 xpcam'.
-    SIGUSR2 changes to the next picture where the target is a folder.
+    SIGUSR2 changes to the next picture of a folder, else to the next target of the gallery.
     """
+    _check_contact_sheet(settings)
+    if detach:
+        from xpcam.commands import launching
+
+        settings.require_target()
+        arguments = [argument for argument in sys.argv[2:] if argument != "--detach"]
+        print(launching.launch(settings.name, arguments))
+        return
     from xpcam import daemon
 
-    _check_contact_sheet(settings)
     report = daemon.run_live(settings, _progress)
     print(report)
     if settings.contact_sheet is not None:
@@ -162,6 +173,12 @@ app.add_typer(machine_commands.service, name="service")
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+for _command in (running.stop, running.restart, running.status, running.logs, running.calibrate):
+    app.command()(_command)
+app.command("set")(running.change)
+app.add_typer(target.app, name="target")
 
 
 def main() -> None:

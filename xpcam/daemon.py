@@ -1,13 +1,16 @@
 """Composition root of a live run: builds everything, runs it, and stops it in reverse."""
 
 import logging
-from contextlib import ExitStack, closing
+import socket
+from contextlib import AbstractContextManager, ExitStack, closing
 
 from xpcam.builders import open_pipeline, open_steering
 from xpcam.camera.on_demand import CameraOnDemand
 from xpcam.camera.opening import Camera, check_camera, open_camera
 from xpcam.camera.spec import table_of
 from xpcam.contact_sheet import contact_sheet_at
+from xpcam.control.control import Control
+from xpcam.control.instance import Instance, claim
 from xpcam.errors import SettingsError
 from xpcam.live import Live
 from xpcam.meter import Meter, RunReport
@@ -16,6 +19,7 @@ from xpcam.retargeting.parameter_file import ParameterFile
 from xpcam.service.notify import Heartbeat
 from xpcam.settings import Settings
 from xpcam.signals import call_on_signal, stop_on_signals
+from xpcam.target_loader import default_store
 from xpcam.virtual_camera import open_output
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,7 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
     meter, heart = Meter(), Heartbeat()
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
+        instance = stack.enter_context(claim(settings.name)) if controllable(settings) else None
         table = table_of(settings.camera)
         driver = None if table is None else ParameterFile(table)
         with bar("reading the target") as progress:
@@ -46,6 +51,9 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         stack.enter_context(call_on_signal("SIGUSR1", lambda: steering.soon(steering.learn_neutral)))
         stack.enter_context(call_on_signal("SIGUSR2", lambda: steering.soon(steering.show_next)))
         live = Live(settings, output, pipeline, heart, stop)
+        if instance is not None:
+            control = Control(live, pipeline, output, steering, default_store(), stop)
+            stack.enter_context(_serving(control, instance, settings.control_port))
         if driver is not None:
             live.perform(driver)
             return meter.report()
@@ -55,6 +63,17 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         live.follow(camera, sheet)
         report = meter.report(camera.dropped)
     return report  # noqa: RET504 - to mypy, an ExitStack might have swallowed an error
+
+
+def controllable(settings: Settings) -> bool:
+    """Whether the run can be steered from outside, here."""
+    return settings.control and hasattr(socket, "AF_UNIX")
+
+
+def _serving(control: Control, instance: Instance, port: int) -> AbstractContextManager[None]:
+    from xpcam.control.server import serving  # slow to import, and not every run needs it
+
+    return serving(control, instance, port)
 
 
 def _open_camera(settings: Settings) -> Camera:

@@ -9,7 +9,8 @@ the command then ends with the error's exit code. Anything else is a bug and sho
     ├── CameraError         4   the camera (or driver video) cannot be opened or read
     ├── OutputError         5   the output cannot be opened or written
     ├── EngineError         6   an engine file or its run-time provider does not work
-    └── ServiceError        7   the service manager, or a file that belongs to the service, refuses
+    ├── ServiceError        7   the service manager, or a file that belongs to the service, refuses
+    └── ControlError        8   no xpcam of that name runs, one runs already, or it refuses
 """
 
 
@@ -41,3 +42,7 @@ class EngineError(XpcamError):
 
 class ServiceError(XpcamError):
     exit_code = 7
+
+
+class ControlError(XpcamError):
+    exit_code = 8

@@ -26,7 +26,7 @@ def takes(*names: str, **required: tuple[str, str]) -> Callable[[Command], Comma
         def run(*, config: Path | None, **values: Any) -> None:
             flags = {name: value for name in (*names, *required) if (value := values.pop(name)) is not None}
             settings = load_settings(flags, config=config)
-            journal.begin(settings.log_level)
+            journal.begin(settings.log_level, file=settings.log_file)
             command(settings=settings, **values)
 
         flags = [_flag(name) for name in names] + [_required(name, *said) for name, said in required.items()]

@@ -39,6 +39,7 @@ class Live:
 
     Attributes:
         state: what is being done: a face is followed, the target idles, or nothing is done.
+        readers: how many programs looked when last asked; None where that cannot be known.
     """
 
     def __init__(
@@ -55,13 +56,16 @@ class Live:
         self._meter = pipeline.meter
         self._heart = heart
         self._stop = stop
-        self._demand = Demand(output.readers, settings.idle_timeout)
+        self._demand = Demand(self._count_readers, settings.idle_timeout)
         self._slots = Slots(settings.fps)
         self._began = time.monotonic()
         self._counting = False
         self._pixels: Pixels | None = None  # what was shown last
         self._seen_at = -float("inf")  # when the camera gave a frame
         self.state: State = "idling"
+        self.readers: int | None = None
+        self._camera: CameraOnDemand | None = None
+        self._late = 0
         self._woken_at: float | None = None  # when somebody came, until the camera's first frame for them
 
     def follow(self, camera: CameraOnDemand, sheet: ContactSheet | None) -> None:
@@ -72,6 +76,7 @@ class Live:
         Raises:
             CameraError, OutputError, EngineError: what could not be opened at the start, or broke for good.
         """
+        self._camera = camera
         if self._output.watched:
             self._publish(self._pipeline.step(None, self._began), None)
         while not self._over():
@@ -112,6 +117,20 @@ class Live:
             self._beat()
         self._tell_missed()
 
+    @property
+    def dropped(self) -> int:
+        """Camera frames that were overtaken by a newer one."""
+        return 0 if self._camera is None else self._camera.dropped
+
+    @property
+    def late(self) -> int:
+        """Slots that passed without a picture."""
+        return self._late + self._slots.missed
+
+    def _count_readers(self) -> int | None:
+        self.readers = self._output.readers()
+        return self.readers
+
     def _show(self, frame: Frame | None) -> None:
         """Follow the frame; where there is none, repeat the last picture, or idle. A recording waits."""
         now = time.monotonic()
@@ -151,6 +170,7 @@ class Live:
             self._beat()
             self._stop.wait(NAP)
         self._meter.asleep += time.monotonic() - asleep
+        self._late += self._slots.missed
         self._slots = Slots(self._settings.fps)
         self._pixels, self._seen_at = None, -float("inf")
         self._woken_at = time.monotonic()
@@ -176,9 +196,9 @@ class Live:
         return self._stop.is_set() or enough(self._settings, self._meter, time.monotonic() - self._began)
 
     def _tell_missed(self) -> None:
-        if self._slots.missed:
+        if self.late:
             log.info(
                 "%d pictures came too late for --fps %d and were left out",
-                self._slots.missed,
+                self.late,
                 self._settings.fps,
             )

@@ -4,6 +4,7 @@ Camera pixels end in the tracker: what is rendered is made from the target's pic
 """
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -56,6 +57,7 @@ class Pipeline:
         targets: takes what is to be shown next, from any thread.
         watcher: sees what is tracked; None: nobody does.
         following: whether the last picture followed a face.
+        engines: says on which device each engine really runs, where that is known.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Pipeline:
         )
         self.watcher: Watcher | None = None
         self.following = False
+        self.engines: Callable[[], Mapping[str, str]] = dict
         self._tracker = tracker
         self._neutral = NeutralFinder()
         self._known = neutral

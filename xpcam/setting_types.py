@@ -38,6 +38,15 @@ def _user_place(value: object) -> object:
     return str(home_resolved(value)) if isinstance(value, str) and value.startswith("~") else value
 
 
+def _instance_name(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", value):
+        raise ValueError("no name")
+    return value
+
+
 Size = Annotated[tuple[int, int], NoDecode, BeforeValidator(_parse_size)]
 UserPath = Annotated[Path | None, BeforeValidator(_user_path)]
 UserPlace = Annotated[str, BeforeValidator(_user_place)]
+InstanceName = Annotated[str, BeforeValidator(_instance_name)]
+ProfileName = Annotated[str, BeforeValidator(lambda value: value and _instance_name(value))]
+NAMES_ARE = "1 to 32 of a-z, 0-9, - and _"

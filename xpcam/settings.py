@@ -22,7 +22,16 @@ from pydantic_settings import (
 
 from xpcam.camera.spec import DEMO, file_of, same_file, table_of
 from xpcam.errors import SettingsError
-from xpcam.setting_types import LARGEST, SMALLEST, Size, UserPath, UserPlace
+from xpcam.setting_types import (
+    LARGEST,
+    NAMES_ARE,
+    SMALLEST,
+    InstanceName,
+    ProfileName,
+    Size,
+    UserPath,
+    UserPlace,
+)
 
 ENV_PREFIX: Final = "XPCAM_"
 OTHER_VARIABLES: Final = frozenset({"XPCAM_MEDIAPIPE_TASK"})
@@ -97,6 +106,15 @@ class Settings(BaseSettings):
     contact_sheet: UserPath = option(
         None, "picture (.png) of driver beside output; demo camera or video file only"
     )
+    name: InstanceName = option(
+        "default", "what this run is called: several at once have several names ('xpcam status --name')"
+    )
+    profile: ProfileName = option("", "whose neutral face to begin with ('xpcam calibrate --profile NAME')")
+    control: bool = option(True, "let 'xpcam status', 'target use' and others reach this run")
+    control_port: int = option(
+        0, "TCP port on this machine for the control API, with a token; 0: none", least=0, most=65_535
+    )
+    log_file: UserPath = option(None, "file for the log in place of standard error, kept below 5 MB")
     log_level: Literal["debug", "info", "warning", "error"] = option(
         "info", "least important messages that are logged"
     )
@@ -230,6 +248,8 @@ def wanted(name: str) -> str:
         return "true or false"
     if kind in (int, float):
         return f"a {'whole ' if kind is int else ''}number{bounds}"
+    if name in ("name", "profile"):
+        return NAMES_ARE
     if name == "size":
         return f"WIDTHxHEIGHT, both even, {SMALLEST} to {LARGEST}"
     choices = getattr(kind, "__args__", ())

@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
+from xpcam.camera.spec import home_resolved
 from xpcam.errors import TargetError, XpcamError
 from xpcam.rendering.renderer import Look
 from xpcam.rendering.target_switch import OnAir, TargetSwitch
@@ -62,7 +63,7 @@ class Steering:
     ) -> None:
         self.settings = settings
         self.target = str(settings.target)
-        self.neutral = "automatic"
+        self.neutral = settings.profile or "automatic"
         self._targets = targets
         self._loader = loader
         self._relearn = relearn
@@ -140,10 +141,13 @@ class Steering:
         return wanted
 
     def _use(self, named: str) -> str:
-        path = Path(named).expanduser()
-        if not path.exists() and path.parent == Path():
-            self._loader.store.get(named)  # says which names there are
-        loaded = self._loader.load(path, self._go_on)
+        try:
+            path = home_resolved(named)
+            if not path.exists() and path.parent == Path():
+                self._loader.store.get(named)  # says which names there are
+            loaded = self._loader.load(path, self._go_on)
+        except OSError as error:
+            raise TargetError(f"target {named[:200]} cannot be read ({error.strerror}); check it") from error
         self._put(self._targets.latest.showing(loaded), named)
         return named
 

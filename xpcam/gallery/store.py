@@ -150,11 +150,9 @@ class Store:
     def check_new(self, name: str) -> None:
         """Raises TargetError where a target cannot be called so."""
         if not NAME.fullmatch(name):
-            raise TargetError(f"target name {name[:60]!r}: {NAMES_ARE}; choose another --name")
+            raise TargetError(f"target name {name[:60]!r}: {NAMES_ARE}; choose another with --as")
         if (self._folder / name).exists():
-            raise TargetError(
-                f"there is a target {name!r} already: choose another --name, or remove that one"
-            )
+            raise TargetError(f"there is a target {name!r} already: use --as, or remove that one")
         if len(self._folders()) >= MOST:
             raise TargetError(f"the gallery holds {MOST} targets, the most it can: remove some")
 

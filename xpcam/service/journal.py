@@ -10,11 +10,15 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, TextIO
 
+from xpcam.errors import SettingsError
+
 SOCKET: Final = Path("/run/systemd/journal/socket")
 NAME: Final = "xpcam"
+MOST_BYTES: Final = 5_000_000  # of a log file and the older one together
 LONGEST: Final = 32_000  # characters of a message; a datagram holds 200 kB
 _PRIORITIES: Final = {
     logging.CRITICAL: 2,
@@ -25,16 +29,34 @@ _PRIORITIES: Final = {
 }
 
 
-def begin(level: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Send the log of this process where it belongs, from `level` (such as "info") on."""
-    if is_journal(sys.stderr, environment.get("JOURNAL_STREAM", "")):
-        handler: logging.Handler = JournalHandler(SOCKET)
+def begin(level: str, environment: Mapping[str, str] = os.environ, *, file: Path | None = None) -> None:
+    """Send the log of this process where it belongs, from `level` (such as "info") on.
+
+    Raises:
+        SettingsError: the log file cannot be written.
+    """
+    if file is not None:
+        handler: logging.Handler = _file_handler(file)
+    elif is_journal(sys.stderr, environment.get("JOURNAL_STREAM", "")):
+        handler = JournalHandler(SOCKET)
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("xpcam: %(message)s"))
     handler.addFilter(without_pictures)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _file_handler(file: Path) -> logging.Handler:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(file, maxBytes=MOST_BYTES // 2, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"--log-file {file} cannot be written ({error.strerror}): wanted a file; name another place"
+        ) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
 
 
 def complain(message: str, environment: Mapping[str, str] = os.environ) -> None:

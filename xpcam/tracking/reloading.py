@@ -5,7 +5,7 @@ A graphics driver that was reset, or a machine that slept, leaves engines that n
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.tracking.tracker import FaceTracker
 
 BACK_OFF = (0.0, 1.0, 5.0, 30.0)  # seconds before the engines are loaded again; the last one repeats
 
@@ -60,6 +61,12 @@ class ReloadingTracker:
         if self._loading is not None and self._loading.exception() is None:
             self._held, _ = self._loading.result()
         self._free()
+
+    @property
+    def engines(self) -> Mapping[str, str]:
+        """On which device each engine really runs; empty while they are loaded again."""
+        tracker = self._tracker
+        return tracker.engines if isinstance(tracker, FaceTracker) else {}
 
     def track(self, frame: Frame) -> FaceParams | None:
         """As the tracker does. Raises EngineError: the engines failed, or are being loaded again."""

@@ -1,5 +1,6 @@
 """Frame -> FaceParams: find the face, place its landmarks, follow and steady them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -51,6 +52,9 @@ class FaceTracker:
         smooth: steady the followed face with a One Euro filter.
         hold: frames that a face which cannot be read stays where it was.
         search_every: of so many frames without a face one is searched.
+
+    Attributes:
+        engines: on which device each engine really runs.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class FaceTracker:
         search_every: int = SEARCH_EVERY,
     ) -> None:
         self._hold, self._search_every = hold, search_every
+        self.engines: Mapping[str, str] = {}
         self._engine = landmarks
         self._detector = FaceDetector(detector)
         self._smoother = FaceSmoother() if smooth else None

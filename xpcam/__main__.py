@@ -1,0 +1,5 @@
+"""`python -m xpcam` is `xpcam`."""
+
+from xpcam.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Commands that talk to a run, or to the gallery; `xpcam/cli.py` puts them together."""

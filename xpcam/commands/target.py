@@ -1,0 +1,98 @@
+"""xpcam target: the gallery, and what is on show."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xpcam.commands.running import DEFAULT, Name
+from xpcam.errors import SettingsError
+
+app = typer.Typer(help="Keep targets by name, and change what a run shows.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of lines")]
+
+
+@app.command()
+def add(
+    files: Annotated[list[Path], typer.Argument(help="pictures or clips")],
+    called: Annotated[
+        str | None, typer.Option("--as", help="its name; made of the file's without it", metavar="NAME")
+    ] = None,
+) -> None:
+    """Prepare pictures or clips once and keep them; the file may go afterwards."""
+    from xpcam.builders import open_loader, open_tracker
+    from xpcam.gallery import targets
+    from xpcam.gallery.store import name_for
+    from xpcam.progress import unseen
+    from xpcam.settings import load_settings
+
+    if called is not None and len(files) > 1:
+        raise SettingsError(f"--as {called} for {len(files)} files: wanted one file, or no --as")
+    settings = load_settings({})
+    loader = open_loader(settings)
+    with ExitStack() as stack:
+        tracker = stack.enter_context(open_tracker(settings))
+        for file in files:
+            name = called or name_for(file)
+            entry = targets.add(loader.store, name, file, settings.size, tracker, loader.reader, unseen)
+            print(f"{entry.name}: {entry.kind}, from {entry.source}")
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List the targets, in the order of `next`."""
+    from xpcam.target_loader import default_store
+
+    entries = default_store().entries()
+    if as_json:
+        print(json.dumps([{"name": one.name, "kind": one.kind, "source": one.source} for one in entries]))
+        return
+    for one in entries:
+        print(f"{one.name:<20} {one.kind:<6} {one.source}")
+    if not entries:
+        print("no targets yet: 'xpcam target add face.png'")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="a target")]) -> None:
+    """Say what is known of a target, and where its thumbnail is."""
+    from xpcam.target_loader import default_store
+
+    one = default_store().get(name)
+    print(f"name       {one.name}\nkind       {one.kind}\nsource     {one.source}\nadded      {one.added}")
+    print(f"file       {one.original}\nthumbnail  {one.thumbnail}")
+
+
+@app.command()
+def remove(names: Annotated[list[str], typer.Argument(help="targets")]) -> None:
+    """Remove targets from the gallery; what a run shows stays on show."""
+    from xpcam.target_loader import default_store
+
+    for name in names:
+        default_store().remove(name)
+        print(f"{name}: removed")
+
+
+@app.command()
+def use(
+    target: Annotated[str, typer.Argument(help="a target of the gallery, or a file")], name: Name = DEFAULT
+) -> None:
+    """Show another target, at once; where it cannot be used, the old one stays."""
+    from xpcam.control.client import Client, absolute
+
+    shown = Client(name).ask("PUT", "/target", {"target": absolute(target)}, patience=READING)
+    print(f"on show: {shown['target']}")
+
+
+@app.command("next")
+def show_next(name: Name = DEFAULT) -> None:
+    """Show the next target of the gallery, or of the folder that is on show."""
+    from xpcam.control.client import Client
+
+    print(f"on show: {Client(name).ask('POST', '/target/next', patience=READING)['target']}")
+
+
+READING = 300.0  # seconds that reading a new clip may take
