@@ -9,4 +9,5 @@ modprobe -d "$cache/root" vivid n_devs=1 node_types=0x1 # the physical webcam: /
 insmod "$cache/driver-$version/v4l2loopback.ko" devices=2 video_nr=10,11 exclusive_caps=1,1 \
     'card_label="Xpression Cam,Spare"'
 [ "$checks" != camera ] || exec "$python" "$project/tests/device/check_camera.py"
-exec "$python" "$project/tests/device/check_v4l2.py" "$version" "$checks"
+"$python" "$project/tests/device/check_v4l2.py" "$version" "$checks"
+"$python" "$project/tests/device/check_on_demand.py" "$version" "$checks"

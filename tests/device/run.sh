@@ -133,4 +133,5 @@ for version in "$@"; do
     [ "${XPCAM_DEVICE_CHECKS:-all}" != service ] || install_driver "$version"
     boot "$version" || { echo "FAILED with v4l2loopback $version"; exit 1; }
 done
+"$python" "$here/table.py" "$cache" "$@"
 echo "passed with v4l2loopback $*"

@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from daemon import daemon
 from session import PROGRAMS, missing, session, wait_for
 from test_pipewire_on_demand import read

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, daemon
+from daemon import daemon
+from outside import Daemon
 from session import PROGRAMS, Session, missing, session, wait_for
 
 from xpcam.virtual_camera.pipewire import NODE_NAME

@@ -1,6 +1,5 @@
 """One reader, from the first picture to the last: engines fail and are loaded again, the target changes."""
 
-import itertools
 import signal
 import subprocess
 import tempfile
@@ -13,10 +12,10 @@ import cv2
 import numpy as np
 import openpeople
 import pytest
-from daemon import Daemon, daemon
+from daemon import daemon
+from outside import Daemon, Seen, darkest, differ, longest_freeze
 from session import PROGRAMS, Session, missing, session, wait_for
 
-from xpcam.frame import Pixels
 from xpcam.virtual_camera.pipewire import NODE_NAME
 
 pytestmark = pytest.mark.skipif(bool(missing(PROGRAMS)), reason=missing(PROGRAMS))
@@ -36,7 +35,7 @@ class Reader:
         source = f"pipewiresrc target-object={NODE_NAME} ! video/x-raw ! videoconvert ! {caps}"
         command = f"gst-launch-1.0 -q {source} ! fdsink"
         self.child = subprocess.Popen(command.split(), env=desktop.environment, stdout=subprocess.PIPE)
-        self.seen: list[tuple[float, Pixels]] = []
+        self.seen: Seen = []
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
@@ -53,23 +52,8 @@ class Reader:
         self.child.communicate()
 
 
-def loaded(running: Daemon, times: int) -> bool:
-    """Whether the engines were loaded again so many times."""
-    return running.log.count("the engines are loaded again") == times
-
-
-def longest_freeze(seen: list[tuple[float, Pixels]]) -> float:
-    """Seconds for which the picture was the same, or there was none."""
-    changes = [seen[0][0]]
-    for (_, before), (at, now) in itertools.pairwise(seen):
-        if (before != now).any():
-            changes.append(at)
-    return max(after - before for before, after in itertools.pairwise([*changes, seen[-1][0]]))
-
-
-def differs(first: Pixels, second: Pixels) -> bool:
-    """Whether they show two people, not two expressions of one."""
-    return bool(np.abs(first.astype(int) - second).mean() > OTHER)
+def reloaded(running: Daemon, times: int) -> bool:
+    return running.reloads() == times
 
 
 def two_faces(folder: Path) -> Path:
@@ -96,10 +80,10 @@ def test_a_reader_sees_no_gap_through_three_engine_restarts_and_a_change_of_targ
                 wait_for(lambda: len(reader.seen) > undisturbed, "its pictures")
                 for times in range(1, 4):
                     running.child.send_signal(signal.SIGHUP)
-                    wait_for(partial(loaded, running, times), "new engines")
+                    wait_for(partial(reloaded, running, times), "new engines")
                 old = reader.seen[-1][1]
                 running.child.send_signal(signal.SIGUSR2)
-                wait_for(lambda: differs(reader.seen[-1][1], old), "the other target")
+                wait_for(lambda: differ(reader.seen[-1][1], old) > OTHER, "the other target")
                 changed = len(reader.seen)
                 wait_for(lambda: len(reader.seen) > changed + 30, "its pictures")
                 assert reader.child.poll() is None
@@ -107,6 +91,6 @@ def test_a_reader_sees_no_gap_through_three_engine_restarts_and_a_change_of_targ
                 assert running.log.count("the graphics driver was reset") == 3
             finally:
                 reader.close()
-    assert min(pixels.mean() for _, pixels in reader.seen) > BLACK
+    assert darkest(reader.seen) > BLACK
     calm, disturbed = reader.seen[:undisturbed], reader.seen[undisturbed:]
     assert longest_freeze(disturbed) < max(LONGEST, 2 * longest_freeze(calm))

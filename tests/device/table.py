@@ -1,0 +1,34 @@
+"""What came of the checks: scenario by version of the driver, from the logs of the emulated machines.
+
+python tests/device/table.py FOLDER VERSION...
+"""
+
+import re
+import sys
+from pathlib import Path
+
+
+def results(log: str) -> dict[str, str]:
+    """Scenario to "yes", or "no" for the one at which it stopped."""
+    begun = re.findall(r"^  ([a-z_0-9]+): (?!passed)", log, re.MULTILINE)
+    passed = set(re.findall(r"^  ([a-z_0-9]+): passed$", log, re.MULTILINE))
+    return {name: "yes" if name in passed else "no" for name in begun}
+
+
+def table(folder: Path, versions: list[str]) -> str:
+    """In Markdown, a line for each scenario."""
+    found = {version: results((folder / f"guest-{version}.log").read_text()) for version in versions}
+    names = dict.fromkeys(name for result in found.values() for name in result)
+    rows = [
+        ["scenario", *versions],
+        ["---"] * (len(versions) + 1),
+        *(
+            [name.replace("_", " "), *(found[version].get(name, "not run") for version in versions)]
+            for name in names
+        ),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    print(table(Path(sys.argv[1]), sys.argv[2:]))
