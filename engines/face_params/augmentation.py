@@ -11,8 +11,8 @@ Random = np.random.Generator
 def recolour(rng: Random, picture: Pixels) -> Pixels:
     """White balance, exposure, gamma, contrast, saturation, at times a dark room: one table look-up."""
     levels = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.25))
-    gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.07, 3))
-    if rng.random() < 0.08:
+    gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.1, 3))
+    if rng.random() < 0.12:
         gain *= rng.uniform(0.15, 0.5)
     table = (levels - 0.5) * np.exp(rng.normal(0, 0.15)) + 0.5
     table = np.clip(table * gain * 255, 0, 255).astype(np.uint8)

@@ -167,9 +167,12 @@ class CropMaker:
     def before_a_camera(self, crop: Pixels, landmarks: Floats) -> Pixels:
         """Make-up, glasses, hands, and a webcam's picture of it all; `crop` is written."""
         rng = self._rng
-        if rng.random() < 0.4:
+        colours = rng.random()
+        if colours < 0.35:
             makeup.lips(rng, crop, landmarks)
-        if rng.random() < 0.15:
+        elif colours < 0.6:
+            makeup.pigment(rng, crop, landmarks)
+        if rng.random() < 0.25:
             makeup.beard(rng, crop, landmarks)
         eyes = landmarks[[[33, 133], [362, 263]], :2].mean(axis=1)
         if rng.random() < 0.06:

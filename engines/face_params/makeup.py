@@ -46,11 +46,24 @@ def lips(rng: Random, crop: Pixels, landmarks: Floats) -> None:
         _tint(crop, landmarks, contour, colour, softness=0.012)
 
 
+def pigment(rng: Random, crop: Pixels, landmarks: Floats) -> None:
+    """A dark upper lip and a dark rim of the lower one, whose middle stays pink: the border is not where lips meet."""
+    dark = np.full(3, rng.uniform(0.35, 0.8)) * np.exp(rng.normal(0, 0.06, 3))
+    for contour in (UPPER_LIP, LOWER_LIP):
+        _tint(crop, landmarks, contour, dark, softness=0.012)
+    inside = landmarks.copy()
+    outer, inner = list(OUTER_LIPS), list(INNER_LIPS)
+    inside[outer] += rng.uniform(0.15, 0.6) * (landmarks[inner] - landmarks[outer])
+    pink = np.array([1.0, 1.0, rng.uniform(1.0, 1.3)]) / dark * rng.uniform(0.7, 1.1)
+    _tint(crop, inside, LOWER_LIP, pink, softness=0.012)
+
+
 def beard(rng: Random, crop: Pixels, landmarks: Floats) -> None:
     """Darker, rough skin above the mouth, at times about the chin as well."""
     colour = np.full(3, rng.uniform(0.25, 0.75)) * np.exp(rng.normal(0, 0.06, 3))
     for contour in (MOUSTACHE, BEARD)[: 1 + int(rng.random() < 0.6)]:
-        _tint(crop, landmarks, contour, colour, softness=0.035, roughness=rng.uniform(0.1, 0.5), rng=rng)
+        softness = rng.uniform(0.012, 0.05)
+        _tint(crop, landmarks, contour, colour, softness, roughness=rng.uniform(0.1, 0.5), rng=rng)
 
 
 def _tint(
