@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.container import InputContainer
 from videos import GREY_STEP, write_video
 
 from xpcam.camera import opening as camera
@@ -47,6 +48,26 @@ def test_read_video_gives_every_frame_with_its_time(clip: Path) -> None:
     assert opened.duration == pytest.approx(0.8)
     assert all(frame.decode_seconds > 0 for frame in frames)
     assert frames[0].pixels.flags.c_contiguous
+
+
+def test_beginning_again_opens_the_file_again(clip: Path) -> None:
+    """Seeking is not enough: to 0 of an MPEG program stream that starts there finds its second group."""
+    opened = []
+
+    def again() -> InputContainer:
+        opened.append(av.open(str(clip)))
+        return opened[-1]
+
+    decoder = video.Decoder(again(), "clip", again=again)
+    first = decoder.read()
+    decoder.read()
+    decoder.rewind()
+    assert len(opened) == 2
+    anew = decoder.read()
+    assert first is not None
+    assert anew is not None
+    assert (anew.pixels == first.pixels).all()
+    decoder.close()
 
 
 def test_an_uneven_frame_rate_keeps_its_times(tmp_path: Path) -> None:
@@ -100,7 +121,10 @@ def test_a_raw_stream_that_is_gone_at_its_end(tmp_path: Path) -> None:
 
 def test_a_stream_that_cannot_begin_again_says_so(tmp_path: Path) -> None:
     path = write_video(tmp_path / "raw.h264", codec="libx264")
-    with av.open(str(path)) as container, pytest.raises(CameraError, match="stream cannot be begun again"):
+    with (
+        av.open(str(path)) as container,
+        pytest.raises(CameraError, match="stream is live and cannot be begun again"),
+    ):
         video.Decoder(container, "stream").rewind()
 
 

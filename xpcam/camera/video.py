@@ -119,16 +119,11 @@ class Decoder:
 
     def rewind(self) -> None:
         """Begin again. Raises CameraError where the source cannot be opened a second time."""
-        try:
-            self._container.seek(0)
-            self._stream.codec_context.flush_buffers()
-        except av.error.FFmpegError as error:  # raw H.264 and HEVC have no times to seek by
-            if self._again is None:
-                raise CameraError(f"{self.name} cannot be begun again: {_plain(error)}") from error
-            self._container.close()
-            self._begin(self._again())
-        self._frames = self._decode()
-        self._count = 0
+        if self._again is None:
+            raise CameraError(f"{self.name} is live and cannot be begun again")
+        # Seeking to 0 of an MPEG program stream that starts there finds its second group of pictures.
+        self._container.close()
+        self._begin(self._again())
 
     def close(self) -> None:
         """Let go of the file or connection."""
