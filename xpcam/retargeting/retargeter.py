@@ -36,12 +36,17 @@ from xpcam.retargeting.transfer import explained
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
 LID_CLOSED = 0.26  # share of the neutral opening at which a lid counts as shut
+LID_FALLS = 0.7  # share of it below which a lid falls faster than the person's, to be shut in time
 LID_WIDEST = 1.45
 LID_DROP = 0.1  # shut lids meet this share of the opening below where the lower one was: they curve down
 LID_OVERLAP = 0.15  # shut lids lap over each other by this share of the opening: no white shows between
 UNFOLDS = 0.35  # how much of a falling lid's way the skin at its edge goes along; less towards the brow
 WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
 MOUTH_WIDTH = 1.07  # a smile on a picture is seen 0.88 as wide (MediaPipe); more would fold the cheeks
+SPEECH_WIDTH = (
+    0.18  # of speech 0.7 is seen: so much more for what is small beside SPEECH, in outer-eye distances
+)
+SPEECH = 0.045
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
@@ -191,7 +196,6 @@ class Retargeter:
         `held` is how its head is held before it moves, where that is not as in the picture: in a clip.
         """
         offsets = limited(motion.offsets * self._weights[:, None], OFFSET_LIMIT)
-        offsets[:, 0] *= 1.0 + (MOUTH_WIDTH - 1.0) * self._mouth
         offsets[:, 0] *= self._widening(offsets)
         face = self._face + offsets
         self._set_lids(face, motion)
@@ -213,20 +217,21 @@ class Retargeter:
         return np.asarray(look[0], np.float32)
 
     def _widening(self, offsets: Floats) -> Floats:
-        """(478,) what to take of sideways motion: a mouth that smiles in the picture has little room left."""
+        """(478,) what to take of sideways motion: more than was made, no more than a smile has room for."""
         left, right = MOUTH_CORNERS
         own = float(self._face[right, 0] - self._face[left, 0])
         wider = float(offsets[right, 0] - offsets[left, 0])
-        room = max(WIDEST_MOUTH - own, 0.05)
-        if wider <= 1e-4:
-            return np.ones(LANDMARKS, np.float32)
-        return np.asarray(1.0 - self._mouth * (1.0 - room * np.tanh(wider / room) / wider), np.float32)
+        share = MOUTH_WIDTH + SPEECH_WIDTH / (1.0 + (wider / SPEECH) ** 4)
+        if wider > 1e-4:
+            room = max(WIDEST_MOUTH - own, 0.05)
+            share = room * float(np.tanh(share * wider / room)) / wider
+        return np.asarray(1.0 + self._mouth * (share - 1.0), np.float32)
 
     def _set_lids(self, face: Floats, motion: Motion) -> None:
         """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""
         for lids, unfolding, opened in zip((RIGHT_LIDS, LEFT_LIDS), self._skin, motion.lids, strict=True):
             upper, lower = columns(lids)
-            share = np.clip((opened - LID_CLOSED) / (1.0 - LID_CLOSED), 0.0, LID_WIDEST)
+            share = np.interp(opened, (LID_CLOSED, LID_FALLS, LID_WIDEST), (0.0, LID_FALLS, LID_WIDEST))
             share = max(0.0, 1.0 + self._gains.eyes * (share - 1.0))
             drop = LID_DROP * (1.0 - min(share, 1.0))
             gap = self._face[lower] - self._face[upper]
