@@ -14,12 +14,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from engines import stability
 from engines.face_params.evaluate import MEASURES, compare, expression
+from engines.judge import open_judge
 from xpcam import offline
 from xpcam.camera.video_file import read_video
 from xpcam.errors import SettingsError, XpcamError
@@ -44,21 +44,13 @@ BLINKS = 0.5  # share of its usual opening below which the person's eye is shut
 
 def judged(video: Path, task: Path) -> Floats:
     """(T, 478, 2) landmarks by MediaPipe, pixels; NaN rows where it sees no face."""
-    import mediapipe as mp
-
-    vision = mp.tasks.vision
-    options = vision.FaceLandmarkerOptions(
-        base_options=mp.tasks.BaseOptions(model_asset_path=str(task)), running_mode=vision.RunningMode.VIDEO
-    )
-    rows = []
-    with vision.FaceLandmarker.create_from_options(options) as landmarker, read_video(video) as frames:
-        for index, frame in enumerate(tqdm(frames, desc=f"judging {video.name}", total=frames.frame_count)):
-            height, width = frame.pixels.shape[:2]
-            picture = mp.Image(mp.ImageFormat.SRGB, cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB))
-            faces = landmarker.detect_for_video(picture, index * 33).face_landmarks
-            points = [[point.x * width, point.y * height] for point in faces[0]] if faces else None
-            rows.append(np.full((478, 2), np.nan) if points is None else np.array(points))
-    return np.array(rows, np.float32)
+    with open_judge(task) as judge, read_video(video) as frames:
+        found = [
+            judge.read(frame.pixels)
+            for frame in tqdm(frames, desc=f"judging {video.name}", total=frames.frame_count)
+        ]
+    nothing = np.full((478, 2), np.nan, np.float32)
+    return np.array([nothing if face is None else face for face in found], np.float32)
 
 
 def carried(person: Floats, output: Floats) -> dict[str, float]:
