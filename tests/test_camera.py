@@ -243,6 +243,30 @@ def test_our_own_output_is_no_camera(spec: str) -> None:
     assert "is where our own pictures come out" in refusal(spec, ours)
 
 
+def never(path: str) -> FakeOpenCV:
+    raise AssertionError(f"{path} was opened")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("4", "no camera /dev/video4"),
+        ("Logitech", "no camera or video file is called 'Logitech'"),
+        (OUR_LABEL, "is where our own pictures come out"),
+        ("no-such-file.mp4", "no camera or video file is called"),
+    ],
+)
+def test_what_is_no_camera_is_known_without_opening_any(spec: str, expected: str) -> None:
+    there = machine(device(0, "Cam"), device(3, OUR_LABEL, loopback=True), backend=never)
+    with pytest.raises(CameraError, match=expected):
+        camera.check_camera(spec, there)
+
+
+@pytest.mark.parametrize("spec", ["0", "Cam", "demo", "rtsp://host/stream", __file__])
+def test_what_is_a_camera_is_not_opened_to_know_it(spec: str) -> None:
+    camera.check_camera(spec, machine(device(0, "Cam"), backend=never))
+
+
 def test_a_busy_webcam_names_who_holds_it() -> None:
     message = refusal(
         "0",

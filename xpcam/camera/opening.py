@@ -118,12 +118,15 @@ def open_camera(
 
 
 def check_camera(spec: str, machine: Machine | None = None) -> None:
-    """Whether `--camera` names something, without opening it; raises CameraError where it does not."""
+    """Whether `--camera` names a camera or a file, without opening it; raises CameraError if not."""
     path = path_of(spec)
     if spec == DEMO or ("://" in spec and not spec.startswith("file://")):
         return
     machine = machine or Machine()
-    if machine.find(spec) is None and not path.exists():
+    device = machine.find(spec)
+    if device is not None:
+        webcam.check(device)
+    elif not path.exists():
         raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
 
 

@@ -97,7 +97,7 @@ def open_webcam(
     make: MakeBackend = video_capture,
 ) -> Webcam:
     """Open a device that was found in the list. Raises CameraError saying why it cannot be used."""
-    _check(device)
+    check(device)
     try:
         return Webcam(device, size, fps, make)
     except CameraError:
@@ -151,7 +151,8 @@ def known(devices: Sequence[Device]) -> str:
     return "this machine has none: plug one in, or use --camera demo or a video file"
 
 
-def _check(device: Device) -> None:
+def check(device: Device) -> None:
+    """Whether a device that was found can be a camera at all, without opening it; raises CameraError."""
     if device.label == OUR_LABEL:
         raise CameraError(
             f"{_name(device)} is where our own pictures come out; choose the real camera (`xpcam devices`)"
