@@ -1,18 +1,14 @@
 """Several virtual cameras at once: what one of them cannot reach, another does."""
 
-import logging
 from collections.abc import Sequence
 
-from xpcam.errors import OutputError
 from xpcam.frame import Pixels
 from xpcam.virtual_camera.camera import VirtualCamera
 from xpcam.virtual_camera.i420 import Buffer
 
-log = logging.getLogger(__name__)
-
 
 class SeveralCameras:
-    """Shows every frame on each of its cameras; one that breaks is left out as long as another works.
+    """Shows every frame on each of its cameras, which outlast what may befall their devices.
 
     Attributes:
         description: one line for people.
@@ -37,22 +33,11 @@ class SeveralCameras:
         return self._converted[0]
 
     def write(self, buffer: Buffer, at: float | None = None) -> None:  # noqa: ARG002
-        """Hand on what the last `convert` made. Raises OutputError when the last camera breaks."""
-        for camera, converted in list(zip(self._cameras, self._converted, strict=True)):
-            try:
-                camera.write(converted, at)
-            except OutputError as error:
-                if len(self._cameras) == 1:
-                    raise
-                log.warning("%s; going on without it", error)
-                self._leave_out(camera)
+        """Hand on what the last `convert` made. Raises OutputError where this was closed."""
+        for camera, converted in zip(self._cameras, self._converted, strict=True):
+            camera.write(converted, at)
 
     def close(self) -> None:
         """Give all back; a second call does nothing."""
-        while self._cameras:
-            self._cameras.pop().close()
-
-    def _leave_out(self, camera: VirtualCamera) -> None:
-        place = self._cameras.index(camera)
-        del self._cameras[place], self._converted[place]
-        camera.close()
+        for camera in reversed(self._cameras):
+            camera.close()
