@@ -133,7 +133,20 @@ def test_every_command_and_flag_in_the_readme_exists() -> None:
     examples = re.findall(r"\bxpcam (?=[a-z]+ )[a-z -].*", README)
     assert len(examples) > 5
     assert {example.split()[1] for example in examples} <= commands
-    own = {"config", "json", "driver", "format", "help", "system", "name", "dry_run", "fix"}
+    own = {
+        "config",
+        "json",
+        "driver",
+        "format",
+        "help",
+        "detach",
+        "watch",
+        "follow",
+        "system",
+        "name",
+        "dry_run",
+        "fix",
+    }
     flags = {
         flag.removeprefix("no-").replace("-", "_")
         for line in examples
