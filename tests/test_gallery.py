@@ -82,7 +82,9 @@ def test_a_large_picture_is_kept_ready_at_a_size_that_is_quickly_read(tmp_path: 
     large = cv2.resize(small, (4000, 3000))
     cv2.imwrite(str(tmp_path / "large.png"), large)
     prepared = still_file.read_still(tmp_path / "large.png", Sees())
-    assert prepared.picture.shape == (1536, 2048, 3)
+    assert prepared.picture.shape == (1080, 1440, 3)
+    assert prepared.enough_for((1920, 1080))  # it is fitted by its height
+    assert not prepared.enough_for((3840, 2160))
 
 
 @pytest.mark.parametrize(

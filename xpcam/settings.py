@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     )
 
     target: UserPath = option(
-        None, "picture, clip (.mp4, .mov, .webm, ...) or folder of pictures whose face makes the expressions"
+        None, "picture, clip (.mp4, .mov, ...), folder of pictures, or name from 'xpcam target list'"
     )
     camera: str = option(
         "0", "index, /dev/videoN, label (see 'xpcam devices'), video file, stream URL, csv:FILE, or demo"

@@ -36,7 +36,7 @@ class Client:
         Raises:
             ControlError: it was refused, or nobody answered.
         """
-        transport = httpx.HTTPTransport(uds=str(self.instance.socket))
+        transport = httpx.HTTPTransport(uds=str(self.instance.socket), verify=False)
         try:
             with httpx.Client(transport=transport, base_url="http://xpcam", timeout=patience) as client:
                 answer = client.request(method, path, json=body)

@@ -116,7 +116,9 @@ def claim(name: str) -> Iterator[Instance]:
 
 def _new(name: str) -> Instance:
     """A folder that nobody else may enter."""
-    own = os.environ.get("XDG_RUNTIME_DIR")
+    own, given = os.environ.get("XDG_RUNTIME_DIR"), Path(os.environ.get("RUNTIME_DIRECTORY", "/"))
+    if given == SYSTEM / name:  # systemd has made it for this run
+        return Instance(name, given)
     for place in places():
         if place == SYSTEM and not own and not os.access(place if place.exists() else place.parent, os.W_OK):
             continue

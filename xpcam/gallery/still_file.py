@@ -19,8 +19,7 @@ from xpcam.target.folder import Locates
 from xpcam.target.still import Target
 
 VERSION: Final = 1  # of what a file holds
-LONGEST: Final = 2048  # side in pixels up to which a picture is kept ready; a larger one is scaled down
-QUICK: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+LONGEST: Final = 1440  # side in pixels up to which a picture is kept ready; a larger one is scaled down
 DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -30,6 +29,11 @@ class PreparedStill:
 
     picture: Pixels
     face: FaceParams
+
+    def enough_for(self, size: tuple[int, int]) -> bool:
+        """Whether nothing is lost at that output size: a larger picture may have been scaled down."""
+        height, width = self.picture.shape[:2]
+        return bool(max(height, width) < LONGEST or size[0] <= width or size[1] <= height)
 
     def target(self, size: tuple[int, int]) -> Target:
         """The target at output size."""
@@ -52,15 +56,13 @@ def read_still(path: Path, tracker: Locates) -> PreparedStill:
 
 def save(prepared: PreparedStill, path: Path) -> None:
     """Write a prepared still. Raises OSError."""
-    done, picture = cv2.imencode(".png", prepared.picture, QUICK)
-    assert done  # PNG takes every picture
     face = prepared.face
     with path.open("xb") as file:
         np.savez(
             file,
             allow_pickle=False,
             made_with=np.frombuffer(_made_with(), np.uint8),
-            picture=picture,
+            picture=prepared.picture,  # as it is: a PNG takes ten times as long to read
             landmarks=face.landmarks,
             pose=np.array([*face.pose.rotation, *face.pose.translation, face.pose.scale], np.float32),
             confidence=np.array(face.confidence),
@@ -75,8 +77,10 @@ def load(path: Path) -> PreparedStill | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             if data["made_with"].tobytes() != _made_with():
                 return None
-            picture = cv2.imdecode(data["picture"], cv2.IMREAD_COLOR)
-            return None if picture is None else PreparedStill(np.asarray(picture, np.uint8), _face(data))
+            picture = data["picture"]
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                return None
+            return PreparedStill(picture, _face(data))
     except DAMAGE:
         return None
 

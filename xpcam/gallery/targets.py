@@ -60,14 +60,14 @@ def load(
     Raises:
         TargetError: its file was damaged since it was added.
     """
-    if entry.kind == "clip" or max(size) > still_file.LONGEST:
+    prepared = None if entry.kind == "clip" else still_file.load(entry.prepared)
+    if entry.kind == "still" and prepared is None:
+        prepared = still_file.read_still(entry.original, tracker)
+        _keep_anew(prepared, entry)
+    if prepared is None or not prepared.enough_for(size):
         loaded = load_target(entry.original, size, tracker, reader, progress)
         assert not isinstance(loaded, tuple)
         return loaded
-    prepared = still_file.load(entry.prepared)
-    if prepared is None:
-        prepared = still_file.read_still(entry.original, tracker)
-        _keep_anew(prepared, entry)
     log.info("target: %s", entry.name)
     return prepared.target(size)
 
