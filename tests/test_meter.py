@@ -41,6 +41,7 @@ def test_rates_are_of_the_last_seconds_and_apart(monkeypatch: pytest.MonkeyPatch
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     counting = Meter()
+    counting.begin()
     for tick in range(100):  # ten seconds: ten pictures a second, half of them new for the last five
         now = 100.0 + tick / 10
         counting.given()
