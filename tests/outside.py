@@ -41,6 +41,11 @@ class Daemon:
         return self._camera in links
 
     @property
+    def slept(self) -> bool:
+        """Whether its loop runs, and has found nobody looking."""
+        return "nobody looks" in self.log
+
+    @property
     def processor_seconds(self) -> float:
         """User and system time of the process with all its threads."""
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()

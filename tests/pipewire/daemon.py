@@ -26,6 +26,8 @@ def daemon(desktop: Session, folder: Path, *flags: str) -> Iterator[Daemon]:
         try:
             wait_for(lambda: child.poll() is not None or desktop.node(NODE_NAME), "the node", 60)
             assert child.poll() is None, (folder / "daemon.log").read_text()
-            yield Daemon(child, folder / "daemon.log", "demo.mp4")
+            running = Daemon(child, folder / "daemon.log", "demo.mp4")
+            wait_for(lambda: running.slept, "the daemon to find nobody looking")
+            yield running
         finally:
             child.terminate()

@@ -23,7 +23,11 @@ def reader(desktop: Session, frames: int) -> subprocess.Popen[bytes]:
 def read(desktop: Session, running: Daemon, times: int) -> None:
     """A reader comes and goes; its camera opens and closes."""
     child = reader(desktop, 10_000)
-    wait_for(lambda: len(running.wakes_ms()) == times, "a frame of the camera")
+    try:
+        wait_for(lambda: len(running.wakes_ms()) == times, "a frame of the camera")
+    except AssertionError:
+        print(child.poll(), running.log)
+        raise
     assert running.camera_open
     assert child.poll() is None
     child.terminate()

@@ -59,8 +59,8 @@ class CameraOnDemand:
 
     def sleep(self) -> None:
         """Close it; from now on a failure to open it is retried, not raised. Nothing where it is asleep."""
-        if self._camera is not None:
-            log.info("nobody looks: closing the camera")
+        if self._camera is not None or not self._patient:
+            log.info("nobody looks: the camera is closed until somebody does")
         self._patient = True
         self._free()
 

@@ -1,7 +1,8 @@
 """Who reads a v4l2loopback device: what its driver tells, and what can be concluded where it does not.
 
 From 0.13 on the driver has an event for it (V4L2_EVENT_PRI_CLIENT_USAGE), which counts programs that stream.
-Those that call read() it misses, and 0.12.7 tells nothing: there a program that has the device open counts.
+Those that call read() it misses, and 0.12.7 tells nothing: there a program that has the device open counts,
+with 0.13 and later only after a second, for a busy machine takes long to look a device over.
 How often the driver's devices are open costs one look into sysfs; whose descriptors those are, a walk
 through /proc, which is done only when that number has changed.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from xpcam.virtual_camera.v4l2_ioctl import Kernel
 
+LOOKED_OVER = 1.0  # seconds for which a program may have the device open without reading it
 LOOK_AGAIN = 10.0  # seconds after which /proc is read again although nothing seems to have changed
 
 log = logging.getLogger(__name__)
@@ -32,11 +34,17 @@ class Readers:
         self._opened = 0
         self._looked_at = -float("inf")
         self._holders: int | None = 0
+        self._held_since: float | None = None
 
     def count(self) -> int | None:
         """How many programs read, at least; 0 when none does, None where that cannot be known."""
-        told = self._told()
-        return told or self._held()
+        told, held, now = self._told(), self._held(), self._now()
+        if held == 0:
+            self._held_since = None
+        elif self._held_since is None:
+            self._held_since = now
+        glance = self._held_since is not None and now - self._held_since < LOOKED_OVER
+        return told or (0 if self._tells and glance else held)
 
     def _told(self) -> int:
         """What the driver says; 0 as well where it says nothing."""
