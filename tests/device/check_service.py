@@ -1,4 +1,6 @@
-"""The system unit under systemd as the first process of the emulated machine; service.sh installed it.
+"""The system unit under a real systemd, in the emulated machine or in a container; service.sh installed it.
+
+    check_service.py device | container     a container has neither driver nor device
 
 Each check prints one line; the first that fails ends the run with its traceback and what the journal has.
 """
@@ -19,6 +21,7 @@ UNIT = "xpcam@studio.service"
 SETTINGS = Path("/etc/xpcam/studio.toml")
 DEVICE = Path("/dev/video10")
 SIZE = (160, 120)
+DEVICE_THERE = sys.argv[1:] == ["device"]
 PATIENCE = 400.0  # seconds; the machine is emulated
 
 
@@ -46,6 +49,13 @@ def active_again(pid: str) -> Callable[[], bool]:
     return lambda: shown("ActiveState") == "active" and shown("MainPID") not in ("0", pid)
 
 
+def shows_pictures() -> bool:
+    """Whether the target is on the device; in a container, whether pictures come out at all."""
+    if DEVICE_THERE:
+        return bool(frames().std() > 10)
+    return shown("ActiveState") == "active"
+
+
 def frames(count: int = 2) -> "np.typing.NDArray[np.uint8]":
     """Pictures as ffmpeg reads them, (count, height, width, 3)."""
     command = ("ffmpeg", "-v", "error", "-f", "v4l2", "-i", str(DEVICE), "-frames:v", str(count))
@@ -62,14 +72,18 @@ def journal() -> list[dict[str, str]]:
 
 
 def check_boot() -> None:
-    """The boot loads the driver, the rule names its device, the unit becomes active by itself"""
+    """The unit becomes active by itself"""
     wait_for("the unit is active", active_again(""))
+    assert shown("StatusText")
+
+
+def check_device() -> None:
+    """The boot has loaded the driver, and the rule names its device"""
     assert Path("/sys/module/v4l2loopback").is_dir()
     assert Path("/dev/xpression-cam").resolve() == DEVICE
     status = DEVICE.stat()
     assert status.st_mode & 0o777 == 0o660, oct(status.st_mode)
     assert run("stat", "--format=%G", str(DEVICE)).strip() == "video"
-    assert shown("StatusText")
 
 
 def check_frames() -> None:
@@ -77,6 +91,12 @@ def check_frames() -> None:
     seen = frames()
     assert seen.std() > 10, seen.std()
     print(f"    spread of the levels: {seen.std():.0f}", flush=True)
+
+
+def check_status() -> None:
+    """The status tells how many pictures come out"""
+    wait_for("rates are told", lambda: "pictures a second on the output" in shown("StatusText"))
+    print(f"    {shown('StatusText')}", flush=True)
 
 
 def check_confined() -> None:
@@ -94,7 +114,7 @@ def check_confined() -> None:
 def check_journal() -> None:
     """The log is in the journal, with its fields"""
     records = [entry for entry in journal() if entry.get("LOGGER", "").startswith("xpcam.")]
-    assert any(entry["MESSAGE"].startswith("output: Xpression Cam") for entry in records), records
+    assert any(entry["MESSAGE"].startswith("output: ") for entry in records), records
     assert all(entry["CODE_FILE"].endswith(".py") and entry["PRIORITY"] in "34567" for entry in records)
 
 
@@ -104,7 +124,7 @@ def check_killed() -> None:
     os.kill(int(pid), signal.SIGKILL)
     wait_for("it is back", active_again(pid))
     assert shown("NRestarts") == "1"
-    assert frames().std() > 10
+    assert shows_pictures()
 
 
 def check_hung() -> None:
@@ -114,15 +134,13 @@ def check_hung() -> None:
     wait_for("it is back", active_again(pid))
     assert any("Watchdog timeout" in entry["MESSAGE"] for entry in journal())
     assert shown("NRestarts") == "2"
-    assert frames().std() > 10
+    assert shows_pictures()
 
 
 def check_stopped() -> None:
     """Stopped, it ends by itself, and the device is free"""
     run("systemctl", "stop", UNIT)
     assert (shown("ActiveState"), shown("Result"), shown("ExecMainStatus")) == ("inactive", "success", "0")
-    with DEVICE.open("rb"):
-        pass
 
 
 def check_bad_settings() -> None:
@@ -148,7 +166,7 @@ def main() -> None:
     assert Path("/proc/1/comm").read_text().strip() == "systemd"
     checks = (
         check_boot,
-        check_frames,
+        *((check_device, check_frames) if DEVICE_THERE else (check_status,)),
         check_confined,
         check_journal,
         check_killed,

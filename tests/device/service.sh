@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
-# Runs in the emulated machine before its systemd, in what will be its root: installs xpcam for the machine
-# with its own command, so that the boot that follows starts it, and a unit that checks it.
+# Prepares a root that is thrown away for check_service.py: an installation of xpcam for all, and its service.
+# In the emulated machine this runs before systemd does, so that the boot that follows starts the service and
+# the checks; in a container (container.sh) under systemd, without driver and device.
+#   $python, $project: interpreter with the dependencies, checkout; $cache: kernel and drivers, or ""
 set -eu
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
-kernel=$(uname -r)
 
-# Nothing of what the host's own systemd would start.
-rm -rf /etc/systemd/system/*.wants /etc/systemd/system/dbus-org.freedesktop.timesync1.service
-mkdir -p /lib/modules && ln -sfn "$cache/root/lib/modules/$kernel" "/lib/modules/$kernel"
-
-# An installation for all, out of the homes in which the checkout and its Python may be.
-base=$("$python" -c 'import sys; print(sys.base_prefix)')
-packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-mkdir -p /opt/{python,packages,checkout,xpcam/bin} /etc/xpcam /var/lib/xpcam-test
+# Out of the homes in which the checkout and its Python may be, for a service may not read those.
+mkdir -p /opt/{python,packages,checkout,xpcam/bin} /etc/xpcam
+mount --bind "$("$python" -c 'import sys; print(sys.base_prefix)')" /opt/python
+mount --bind "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" /opt/packages
+mount --bind "$project" /opt/checkout
+interpreter=/opt/python/bin/$(basename "$(readlink -f "$python")")
 cat >/opt/xpcam/bin/xpcam <<END
-#!/opt/python/bin/$(basename "$(readlink -f "$python")")
+#!$interpreter
 import sys
 sys.path[:0] = ["/opt/checkout", "/opt/packages"]
 sys.dont_write_bytecode = True
@@ -22,19 +21,27 @@ from xpcam.cli import main
 main()
 END
 chmod 755 /opt/xpcam/bin/xpcam
-mount --bind "$base" /opt/python
-mount --bind "$packages" /opt/packages
-mount --bind "$project" /opt/checkout
 cp "$("$python" -c 'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))')" \
     /opt/face.jpg && chmod 644 /opt/face.jpg
-
 cat >/etc/xpcam/studio.toml <<END
 target = "/opt/face.jpg"
 camera = "demo"
-output = "v4l2"
+output = "${cache:+v4l2}"
 size = "160x120"
 fps = 5
 END
+export PYTHONPATH=/opt/checkout:/opt/packages PYTHONDONTWRITEBYTECODE=1
+if [ -z "$cache" ]; then
+    sed -i 's/^output = ""/output = "none"/' /etc/xpcam/studio.toml
+    ln -s /bin/true /usr/local/sbin/modprobe && ln -s /bin/true /usr/local/sbin/udevadm
+    /opt/xpcam/bin/xpcam service install --system --name studio
+    exec "$interpreter" -u /opt/checkout/tests/device/check_service.py container
+fi
+
+# Nothing of what the host's own systemd would start.
+rm -rf /etc/systemd/system/*.wants /etc/systemd/system/dbus-org.freedesktop.timesync1.service
+kernel=$(uname -r)
+mkdir -p /lib/modules && ln -sfn "$cache/root/lib/modules/$kernel" "/lib/modules/$kernel"
 /opt/xpcam/bin/xpcam service install --system --name studio
 rmmod v4l2loopback # the boot has to load it
 # An emulated processor needs seconds for what takes milliseconds elsewhere.
@@ -45,8 +52,8 @@ cat >/etc/systemd/system/check.service <<END
 [Unit]
 Description=the checks
 [Service]
-Environment=PYTHONPATH=/opt/checkout:/opt/packages PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
-ExecStart=$(head -1 /opt/xpcam/bin/xpcam | cut -c3-) -u /opt/checkout/tests/device/check_service.py
+Environment=PYTHONPATH=$PYTHONPATH PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+ExecStart=$interpreter -u /opt/checkout/tests/device/check_service.py device
 ExecStopPost=/bin/sh -c 'echo "GUEST_RC=\$EXIT_STATUS"; sync; poweroff -f'
 StandardOutput=tty
 StandardError=tty
