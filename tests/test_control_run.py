@@ -167,6 +167,19 @@ def test_a_runtime_folder_of_somebody_else_is_not_used(
         pytest.fail("it was used")
 
 
+def test_a_service_takes_the_folder_that_systemd_made_for_it(
+    runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instances, "SYSTEM", runtime_folder / "system")
+    (runtime_folder / "system" / "studio").mkdir(parents=True)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(runtime_folder / "system" / "studio"))
+    with instances.claim("studio") as one:
+        assert one.folder == runtime_folder / "system" / "studio"
+        assert instances.find("studio") == one  # also for who does not know that variable
+    with instances.claim("other") as one:
+        assert one.folder == runtime_folder / "xpcam" / "other"
+
+
 def test_what_was_changed_holds_after_a_restart() -> None:
     status = {"target": "anna", "neutral": "me"}
     flags = launching.changed(status, {"mouth": 1.5, "mirror": False, "relight": True, "interior": "dark"})

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from xpcam import __version__, machine_commands
 from xpcam.camera.spec import DEMO, path_of, table_of
 from xpcam.commands import running, target
-from xpcam.errors import XpcamError
+from xpcam.errors import SettingsError, XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
 from xpcam.service import journal
@@ -62,6 +62,10 @@ def start(
         from xpcam.commands import launching
 
         settings.require_target()
+        if not settings.control:
+            raise SettingsError(
+                "--detach with --no-control: nothing could stop the run; leave one of them out"
+            )
         arguments = [argument for argument in sys.argv[2:] if argument != "--detach"]
         print(launching.launch(settings.name, arguments))
         return
