@@ -63,9 +63,7 @@ def start(
 
         settings.require_target()
         if not settings.control:
-            raise SettingsError(
-                "--detach with --no-control: nothing could stop the run; leave one of them out"
-            )
+            raise SettingsError("--detach with --no-control: nothing could stop the run; leave one out")
         arguments = [argument for argument in sys.argv[2:] if argument != "--detach"]
         print(launching.launch(settings.name, arguments))
         return

@@ -8,6 +8,7 @@ from xpcam.settings import Settings
 from xpcam.steering import LIVE
 
 NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+PROFILE: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 PATH: Final = r"^[^\x00-\x1f\x7f]+$"
 
 
@@ -94,7 +95,7 @@ class CalibrationWanted(Strict):
     """How long to look, and for whom the neutral face is kept."""
 
     seconds: Annotated[float, Field(ge=1, le=10)] = 2.0
-    profile: Annotated[str, Field(pattern=NAME)] | None = None
+    profile: Annotated[str, Field(pattern=PROFILE)] | None = None
 
 
 class Judged(Strict):
@@ -115,7 +116,7 @@ class Calibrated(Strict):
 class ProfileWanted(Strict):
     """Whose neutral face to take."""
 
-    profile: Annotated[str, Field(pattern=NAME)]
+    profile: Annotated[str, Field(pattern=PROFILE)]
 
 
 def _patch() -> type[BaseModel]:

@@ -15,7 +15,7 @@ from xpcam.face.model import ARKIT
 from xpcam.frame import Pose
 from xpcam.retargeting.neutral import Neutral
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DAMAGE: Final = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
@@ -77,6 +77,6 @@ def load_profile(name: str) -> Neutral:
 def _path(name: str) -> Path:
     if not NAME.fullmatch(name):
         raise SettingsError(
-            f"profile {name[:60]!r}: wanted 1 to 40 of a-z, 0-9, - and _, a letter or digit first"
+            f"profile {name[:60]!r}: wanted 1 to 32 of a-z, 0-9, - and _, a letter or digit first"
         )
     return profile_folder() / f"{name}.npz"
