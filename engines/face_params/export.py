@@ -29,11 +29,11 @@ from engines.face_params.network import CROP, DetectorNet, LandmarkNet
 from engines.face_params.parameter_net import ParameterNet
 from engines.face_params.warping import lip_sides
 
-VERSION = "2.0"
+VERSION = "2.1"
 OPSET = 17
-# Under doubt the network says the mean of all that could be: 0.91 of a lip opening on the held-out portraits, and
-# smoothing takes 5 % of speech. The lips part by so much more.
-LIP_GAIN = 1.15
+# Under doubt a network says the mean of all that could be: of the lip openings of speech 0.85, smoothed. The lips
+# part by so much more.
+LIP_GAIN = 1.1
 TOLERANCE = {
     "landmarks": 0.02,
     "confidence": 1e-4,

@@ -17,10 +17,10 @@ DERIVATIVE_CUTOFF = 2.0  # hertz
 LONGEST_GAP = 0.5  # seconds without a face after which the past no longer counts
 
 # (cut-off at rest in hertz, hertz per unit of speed); a unit is an outer-eye distance, or a radian.
-SKIN, BROWS = (1.5, 10.0), (0.8, 6.0)
-CORNERS = (1.0, 6.0)
-LIPS, LIDS, IRISES = (2.5, 12.0), (2.0, 18.0), (0.8, 10.0)
-EXPRESSION = (1.5, 6.0)  # a unit is a whole blend shape
+SKIN, BROWS = (1.5, 10.0), (1.6, 12.0)
+CORNERS = (3.0, 18.0)
+LIPS, LIDS, IRISES = (6.0, 30.0), (5.0, 45.0), (0.8, 10.0)
+EXPRESSION = (2.0, 8.0)  # a unit is a whole blend shape
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 
 
