@@ -54,7 +54,9 @@ def test_anybody_may_see_what_would_be_done(
     assert run("service", "install", "--system", "--dry-run") == 0
     shown = capsys.readouterr().out.splitlines()
     assert "write /etc/systemd/system/xpcam@.service" in shown
-    assert '    ExecStart="/opt/my tools/xpcam" start --config /etc/xpcam/%i.toml --name %i' in shown
+    assert (
+        '    ExecStart="/opt/my tools/xpcam" start --name %i --config /etc/xpcam/%i.toml --name %i' in shown
+    )
     assert shown[-1] == "run systemctl restart xpcam@camera.service"
 
 

@@ -118,6 +118,13 @@ def check_journal() -> None:
     assert all(entry["CODE_FILE"].endswith(".py") and entry["PRIORITY"] in "34567" for entry in records)
 
 
+def check_control() -> None:
+    """Root reaches its control socket, and nobody else does"""
+    told = json.loads(run("/opt/xpcam/bin/xpcam", "status", "--name", "studio", "--json"))
+    print(f"    {', '.join(told)}", flush=True)
+    assert run("stat", "--format=%a", "--dereference", "/run/xpcam/studio").strip() == "700"
+
+
 def check_killed() -> None:
     """Killed without warning, it comes back"""
     pid = shown("MainPID")
@@ -169,6 +176,7 @@ def main() -> None:
         *((check_device, check_frames) if DEVICE_THERE else (check_status,)),
         check_confined,
         check_journal,
+        check_control,
         check_killed,
         check_hung,
         check_stopped,

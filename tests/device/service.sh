@@ -13,7 +13,7 @@ mount --bind "$("$python" -c 'import sysconfig; print(sysconfig.get_path("pureli
 mount --bind "$project" /opt/checkout
 interpreter=/opt/python/bin/$(basename "$(readlink -f "$python")")
 cat >/opt/xpcam/bin/xpcam <<END
-#!$interpreter
+#!/usr/bin/env -S LD_LIBRARY_PATH=/opt/python/lib $interpreter
 import sys
 sys.path[:0] = ["/opt/checkout", "/opt/packages"]
 sys.dont_write_bytecode = True
@@ -30,11 +30,11 @@ output = "${cache:+v4l2}"
 size = "160x120"
 fps = 5
 END
-export PYTHONPATH=/opt/checkout:/opt/packages PYTHONDONTWRITEBYTECODE=1
+export LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/checkout:/opt/packages PYTHONDONTWRITEBYTECODE=1
 if [ -z "$cache" ]; then
     sed -i 's/^output = ""/output = "none"/' /etc/xpcam/studio.toml
     ln -s /bin/true /usr/local/sbin/modprobe && ln -s /bin/true /usr/local/sbin/udevadm
-    /opt/xpcam/bin/xpcam service install --system --name studio
+    /opt/xpcam/bin/xpcam service install --system --name studio || { journalctl --unit xpcam@studio; exit 1; }
     exec "$interpreter" -u /opt/checkout/tests/device/check_service.py container
 fi
 
@@ -52,7 +52,7 @@ cat >/etc/systemd/system/check.service <<END
 [Unit]
 Description=the checks
 [Service]
-Environment=PYTHONPATH=$PYTHONPATH PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
+Environment=LD_LIBRARY_PATH=$LD_LIBRARY_PATH PYTHONPATH=$PYTHONPATH PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
 ExecStart=$interpreter -u /opt/checkout/tests/device/check_service.py device
 ExecStopPost=/bin/sh -c 'echo "GUEST_RC=\$EXIT_STATUS"; sync; poweroff -f'
 StandardOutput=tty
