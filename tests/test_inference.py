@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from gpus import machine
+from models import write_model
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, RuntimeException
 
 from xpcam.errors import EngineError
 from xpcam.inference import engine as inference
-from xpcam.inference import providers
-from xpcam.inference.engine import Contract, Engine, Tensor
+from xpcam.inference import providers, sessions, trt_build
+from xpcam.inference.engine import Contract, Engine, EngineReport
+from xpcam.inference.preflight import Machine
 from xpcam.inference.providers import Choice, Device, choose_providers
+from xpcam.inference.sessions import Tensor
+from xpcam.inference.trt_build import key_of
+from xpcam.inference.trt_cache import Kept
 
 IMAGE = Tensor("uint8", (1, 8, 8, 3))
 MEAN = Tensor("float32", (1, 3))
@@ -30,30 +35,7 @@ def forget_choices() -> Iterator[None]:
 
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "count_gpus", lambda: 0)
-
-
-def write_model(path: Path, shape: list[int | str], *, half: bool = False) -> Path:
-    """A model that gives each channel's mean plus one; its constant may be stored as fp16."""
-    stored = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-    one = numpy_helper.from_array(np.ones(1, np.float16 if half else np.float32), "one")
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", ["real"], ["mean"], axes=[1, 2], keepdims=0),
-            helper.make_node("Cast", ["one"], ["real_one"], to=TensorProto.FLOAT),
-            helper.make_node("Add", ["mean", "real_one"], ["result"]),
-        ],
-        "means",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("result", TensorProto.FLOAT, [shape[0], shape[3]])],
-        [one],
-    )
-    assert one.data_type == stored
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {"licence": "Apache-2.0"})
-    save(model, str(path))
-    return path
+    monkeypatch.setattr(providers, "machine", Machine)
 
 
 @pytest.fixture
@@ -158,6 +140,7 @@ def test_the_order_is_tensorrt_cuda_cpu(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(providers, "_refusal", lambda device: "")
     assert choose_providers("auto") == Choice(("tensorrt", "cuda", "cpu"), {})
     assert choose_providers("cuda") == Choice(("cuda", "cpu"), {})
+    assert choose_providers("tensorrt") == Choice(("tensorrt", "cuda", "cpu"), {})
     assert choose_providers("cpu") == Choice(("cpu",), {})
 
 
@@ -172,10 +155,8 @@ def test_one_refused_device_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = [provider for _, provider in providers.NAMES.values()]
     monkeypatch.setattr(ort, "get_available_providers", lambda: everything)
-    monkeypatch.setattr(ort, "preload_dlls", lambda **_: None)
-    monkeypatch.setattr(providers, "count_gpus", lambda: 1)
-    monkeypatch.setattr(providers, "_libraries", lambda device: ("libnone.so.1", "libneither.so.2"))
-    with pytest.raises(EngineError, match=r"not installed: libnone.so.1, libneither.so.2"):
+    monkeypatch.setattr(providers, "machine", lambda: machine(missing=frozenset({"libcudnn.so.9"})))
+    with pytest.raises(EngineError, match=r"not installed: libcudnn.so.9: pip install 'xpcam\[cuda\]'"):
         choose_providers("cuda")
 
 
@@ -190,7 +171,7 @@ def test_a_gpu_that_does_not_start_is_an_error_when_it_was_asked_for(
 ) -> None:
     monkeypatch.setattr(providers, "_refusal", lambda device: "")
     monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda self: ["CPUExecutionProvider"])
-    monkeypatch.setattr(inference, "_load", lambda path, devices, threads: ort.InferenceSession(str(path)))
+    monkeypatch.setattr(sessions, "load", lambda path, *_: ort.InferenceSession(str(path)))
     with pytest.raises(EngineError, match="--device cuda is not possible, it did not start"):
         Engine(model, device="cuda")
 
@@ -203,8 +184,11 @@ def refuse_gpus(
     tried: list[list[str]] = []
     real = ort.InferenceSession
 
-    def make(model: Path, options: object, providers: list[str], **named: object) -> object:
+    def make(
+        model: Path, options: object, providers: list[str], provider_options: list[object], **named: object
+    ) -> object:
         assert named == {"enable_fallback": 0}
+        assert len(provider_options) == len(providers)
         tried.append([name.removesuffix("ExecutionProvider") for name in providers])
         error = errors.get(tried[-1][0])
         if error is not None and not at_run:
@@ -227,12 +211,16 @@ def test_auto_goes_on_to_the_next_device_when_one_fails(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    kept = Kept(model.parent, key_of(model, "fp16", machine()), "", "", 0)
+    monkeypatch.setattr(trt_build, "ready", lambda model: (kept, ""))
     errors = {
         "Tensorrt": EPFail("[ONNXRuntimeError] : 11 : no\nplan"),
         "CUDA": RuntimeError("CUDA failure 2"),
     }
     tried = refuse_gpus(monkeypatch, errors, at_run)
-    assert Engine(model, device="auto").device == "cpu"
+    report = Engine(model, device="auto").report
+    assert report == EngineReport("means", "cpu", "", {"tensorrt": "11 : no plan", "cuda": "CUDA failure 2"})
+    assert str(report) == "means on CPU; not TensorRT: 11 : no plan; not CUDA: CUDA failure 2"
     assert tried == [["Tensorrt", "CUDA", "CPU"], ["CUDA", "CPU"], ["CPU"]]
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         "TensorRT not used: 11 : no plan; trying CUDA",
@@ -247,15 +235,16 @@ def test_a_device_that_was_asked_for_and_fails_is_named(
 ) -> None:
     tried = refuse_gpus(monkeypatch, {"CUDA": RuntimeException("out of memory")}, at_run)
     with pytest.raises(
-        EngineError, match="--device cuda is not possible, out of memory: wanted an NVIDIA GPU"
+        EngineError, match="--device cuda is not possible, out of memory; or use --device auto"
     ):
         Engine(model, device="cuda")
     assert tried == [["CUDA", "CPU"]]
 
 
 def test_a_failing_cpu_is_the_end(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing = {name: RuntimeException("no memory") for name in ("Tensorrt", "CUDA", "CPU")}
+    failing = {name: RuntimeException("no memory") for name in ("CUDA", "CPU")}
     refuse_gpus(monkeypatch, failing)
+    monkeypatch.setattr(trt_build, "ready", lambda model: (None, "refused"))
     with pytest.raises(EngineError, match=r"means.onnx cannot be loaded \(no memory\)"):
         Engine(model, device="auto")
 
@@ -264,6 +253,7 @@ def test_a_damaged_file_is_tried_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tried = refuse_gpus(monkeypatch, {})
+    monkeypatch.setattr(trt_build, "ready", lambda model: (None, "refused"))
     (tmp_path / "damaged.onnx").write_bytes(b"not a model at all")
     with pytest.raises(EngineError, match="cannot be loaded"):
         Engine(tmp_path / "damaged.onnx", device="auto")

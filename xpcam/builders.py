@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
-from xpcam.inference.engine import Contract, Engine
+from xpcam.inference.engine import Contract, Engine, Running
 from xpcam.meter import Meter
 from xpcam.pipeline import Pipeline
 from xpcam.progress import Progress, unseen
@@ -30,7 +30,7 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
         load("face_detector.onnx", FACE_DETECTOR) as detector,
     ):
         tracker = FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
-        tracker.engines = {engine.name: engine.device for engine in (landmarks, detector)}
+        tracker.engines = Running(landmarks, detector)
         yield tracker
 
 

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from xpcam import __version__, machine_commands
 from xpcam.camera.spec import DEMO, path_of, table_of
-from xpcam.commands import running, target
+from xpcam.commands import engines, running, target
 from xpcam.errors import SettingsError, XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
@@ -181,6 +181,7 @@ for _command in (running.stop, running.restart, running.status, running.logs, ru
     app.command()(_command)
 app.command("set")(running.change)
 app.add_typer(target.app, name="target")
+app.add_typer(engines.app, name="engines")
 
 
 def main() -> None:

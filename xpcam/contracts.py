@@ -1,7 +1,8 @@
 """What each engine that ships takes and gives, checked when it is loaded."""
 
 from xpcam.face.landmarks import LANDMARKS
-from xpcam.inference.engine import Contract, Tensor
+from xpcam.inference.engine import Contract
+from xpcam.inference.sessions import Tensor
 from xpcam.tracking.crops import CROP
 from xpcam.tracking.detection import SIDE, STRIDE
 

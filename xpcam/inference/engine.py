@@ -2,58 +2,28 @@
 
 import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Self
 
-import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from xpcam.errors import EngineError
-from xpcam.inference.providers import NAMES, Device, choose_providers, not_possible
+from xpcam.inference import sessions, switching
+from xpcam.inference.providers import NAMES, Device
+from xpcam.inference.sessions import NOT_BUILT, RUN_ERRORS, Live, Tensor, one_line
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
-DTYPES: Final = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(uint8)": "uint8",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-}
-
-# ONNX Runtime's exceptions share no base class but Exception.
-FILE_ERRORS: Final = (
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoModel,
-    ort_errors.NoSuchFile,
-)
-RUN_ERRORS: Final = (ort_errors.EPFail, ort_errors.Fail, ort_errors.RuntimeException)
-# RuntimeError and ValueError are what a provider raises that cannot be made (no memory, too old a driver).
-START_ERRORS: Final = (
-    *RUN_ERRORS, ort_errors.InvalidArgument, ort_errors.NotImplemented, RuntimeError, ValueError
-)  # fmt: skip
-
 # Above two, an engine of a few milliseconds gains nothing and takes cores from decoding and rendering.
 MOST_THREADS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Type and shape of one input or output, such as uint8 (1, 256, 256, 3)."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.dtype} {self.shape}"
+RETIRES: Final = 1.0  # seconds after which a session that was replaced is freed, not by the frame loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +34,48 @@ class Contract:
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What really runs an engine, and why nothing faster does.
+
+    Attributes:
+        name: of the engine.
+        device: "tensorrt", "cuda" or "cpu".
+        precision: "fp16" or "fp32" with TensorRT, else empty.
+        refusals: reason by device, for those before `device`.
+    """
+
+    name: str
+    device: str
+    precision: str
+    refusals: Mapping[str, str]
+
+    def __str__(self) -> str:
+        precision = f" {self.precision}" if self.precision else ""
+        refused = "".join(f"; not {NAMES[device][0]}: {why}" for device, why in self.refusals.items())
+        return f"{self.name} on {NAMES[self.device][0]}{precision}{refused}"
+
+
 class Engine:
     """One .onnx file, loaded, checked and warmed up; a context manager that frees it at the end.
 
+    Where TensorRT could run it but its engine is not built yet, that is done beside it, and its session
+    takes the place of this one between two runs.
+
     Attributes:
         name: the file's name without its ending.
-        device: "tensorrt", "cuda" or "cpu": what really runs.
         inputs, outputs: their types and shapes by name.
         metadata: the key-value pairs that the export wrote into the file.
     """
 
     def __init__(
-        self, model: Path, *, device: Device = "auto", threads: int = 0, contract: Contract | None = None
+        self,
+        model: Path,
+        *,
+        device: Device = "auto",
+        threads: int = 0,
+        contract: Contract | None = None,
+        build: bool = True,
     ) -> None:
         """Load a model and run it once, so that the first frame is as fast as any other.
 
@@ -84,19 +84,35 @@ class Engine:
             device: where to run; "auto" takes the best that works.
             threads: CPU threads within one run; 0 chooses.
             contract: inputs and outputs that the file must have.
+            build: have a missing TensorRT engine built.
 
         Raises:
             EngineError: the file is missing, damaged or another model; or the device does not work here.
         """
         self.name = model.stem
-        self._session: ort.InferenceSession | None
-        self._session, self.device = _start(model, device, threads or default_threads())
-        self.inputs, self.outputs = _tensors(self._session, model)
-        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self._model, self._wanted, self._threads = model, device, threads or default_threads()
+        live = sessions.start(model, device, self._threads)
+        self.inputs, self.outputs = sessions.tensors(live.session, model)
+        self.metadata: Mapping[str, str] = dict(live.session.get_modelmeta().custom_metadata_map)
         if contract is not None:
             _check(model, "input", self.inputs, contract.inputs)
             _check(model, "output", self.outputs, contract.outputs)
+        self._live: Live | None = live
+        self._report = EngineReport(self.name, live.device, live.precision, live.refusals)
+        self._swap = Lock()
         log.info("engine %s runs on %s", self.name, NAMES[self.device][0])
+        if build and live.refusals.get("tensorrt") == NOT_BUILT:
+            self._tell_of_tensorrt(switching.build_beside(model, self._built) or "its engine is being built")
+
+    @property
+    def device(self) -> str:
+        """What really runs it: "tensorrt", "cuda" or "cpu"."""
+        return self._report.device
+
+    @property
+    def report(self) -> EngineReport:
+        """What really runs it, and why nothing faster does."""
+        return self._report
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """One forward pass; blocks. The outputs are fresh arrays and belong to the caller.
@@ -106,20 +122,23 @@ class Engine:
         Raises:
             EngineError: the device failed while running (out of memory, lost GPU).
         """
-        if self._session is None:
+        live = self._live  # once: it may be replaced while this runs
+        if live is None:
             raise ValueError(f"engine {self.name} is closed")
         try:
-            results = self._session.run(None, dict(inputs))
+            results = live.session.run(None, dict(inputs))
         except RUN_ERRORS as error:
-            remedy = "free some memory" if self.device == "cpu" else "try --device cpu"
+            sessions.forget(live)
+            remedy = "free some memory" if live.device == "cpu" else "try --device cpu"
             raise EngineError(
-                f"engine {self.name} failed on {NAMES[self.device][0]}: {_one_line(error)}; {remedy}"
+                f"engine {self.name} failed on {NAMES[live.device][0]}: {one_line(error)}; {remedy}"
             ) from error
         return dict(zip(self.outputs, results, strict=True))
 
     def close(self) -> None:
         """Free the session; may be called twice."""
-        self._session = None
+        with self._swap:
+            self._live = None
 
     def __enter__(self) -> Self:
         return self
@@ -129,84 +148,56 @@ class Engine:
     ) -> None:
         self.close()
 
+    def _built(self, why: str) -> None:
+        """The TensorRT engine is there, or will not come; called from another thread."""
+        if self._live is None:
+            return
+        try:
+            fresh = None if why else sessions.start(self._model, self._wanted, self._threads)
+        except EngineError as error:
+            fresh, why = None, str(error)
+        if fresh is None or fresh.device != "tensorrt":
+            self._tell_of_tensorrt(why or (fresh.refusals.get("tensorrt", "") if fresh else ""))
+            return
+        with self._swap:
+            old = self._live
+            if old is None:
+                return
+            self._live = fresh
+            self._report = EngineReport(self.name, fresh.device, fresh.precision, fresh.refusals)
+        log.info("engine %s runs on %s", self.name, NAMES[self.device][0])
+        time.sleep(RETIRES)  # with `old` still held here: freeing it takes long, and a run may be under way
+
+    def _tell_of_tensorrt(self, why: str) -> None:
+        refusals = {**self._report.refusals, "tensorrt": why}
+        self._report = EngineReport(self.name, self.device, self._report.precision, refusals)
+
+
+class Running(Mapping[str, str]):
+    """On which device each of some engines runs at the moment, by its name."""
+
+    def __init__(self, *engines: Engine) -> None:
+        self._engines = {engine.name: engine for engine in engines}
+
+    def __getitem__(self, name: str) -> str:
+        return self._engines[name].device
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._engines)
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+    @property
+    def reports(self) -> tuple[EngineReport, ...]:
+        """The same with reasons."""
+        return tuple(engine.report for engine in self._engines.values())
+
 
 def default_threads() -> int:
     """Threads within one run: the cores this process may use, at most two."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(MOST_THREADS, cores))
-
-
-def _start(model: Path, device: Device, threads: int) -> tuple[ort.InferenceSession, str]:
-    """A session that has run once, and its device: the best one on which both work."""
-    if not model.is_file():
-        raise EngineError(
-            f"no engine file at {model}: wanted an .onnx file; check the path or reinstall xpcam"
-        )
-    left = choose_providers(device).devices
-    while True:
-        try:
-            return _start_on(left, model, device, threads)
-        except (*FILE_ERRORS, *START_ERRORS) as error:
-            if left == ("cpu",) or isinstance(error, FILE_ERRORS):
-                raise EngineError(
-                    f"the engine file {model} cannot be loaded ({_one_line(error)}): wanted an ONNX model; "
-                    "it may be truncated, reinstall xpcam"
-                ) from error
-            if device != "auto":
-                raise EngineError(not_possible(device, _one_line(error))) from error
-            failed, *rest = left
-            log.warning("%s not used: %s; trying %s", NAMES[failed][0], _one_line(error), NAMES[rest[0]][0])
-            left = tuple(rest)
-
-
-def _start_on(
-    devices: tuple[str, ...], model: Path, device: Device, threads: int
-) -> tuple[ort.InferenceSession, str]:
-    session = _load(model, devices, threads)
-    running = _running(session, device, devices)
-    inputs, _ = _tensors(session, model)
-    # So that the first frame is as fast as any other; and some GPUs (too old, too full) fail only here.
-    session.run(None, {name: np.zeros(want.shape, want.dtype) for name, want in inputs.items()})
-    return session, running
-
-
-def _load(model: Path, devices: tuple[str, ...], threads: int) -> ort.InferenceSession:
-    ort.set_default_logger_severity(4)  # what goes wrong arrives as an exception; see _running
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads would hold the cores between frames that decoding and rendering need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # ONNX Runtime's own fallback prints several lines and hides the reason.
-    providers = [NAMES[name][1] for name in devices]
-    return ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
-
-
-def _running(session: ort.InferenceSession, device: Device, devices: tuple[str, ...]) -> str:
-    """The device a session really runs on: ONNX Runtime falls back in silence."""
-    active = session.get_providers()
-    running = next(name for name in NAMES if NAMES[name][1] in active)
-    if device not in ("auto", running):
-        raise EngineError(not_possible(device, "it did not start"))
-    if running != devices[0]:
-        log.warning("%s did not start, running on %s", NAMES[devices[0]][0], NAMES[running][0])
-    return running
-
-
-def _tensors(session: ort.InferenceSession, model: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs and outputs by name."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    return {n.name: _tensor(n, model) for n in inputs}, {n.name: _tensor(n, model) for n in outputs}
-
-
-def _tensor(node: Any, model: Path) -> Tensor:
-    if node.type not in DTYPES or not all(isinstance(size, int) for size in node.shape):
-        raise EngineError(
-            f"{model} is not an engine of xpcam: its {node.name} is {node.type} {tuple(node.shape)}, wanted "
-            "fixed sizes of float32, float16, uint8, int32 or int64; use the file that ships with xpcam"
-        )
-    return Tensor(DTYPES[node.type], tuple(node.shape))
 
 
 def _check(model: Path, kind: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
@@ -220,7 +211,3 @@ def _check(model: Path, kind: str, found: Mapping[str, Tensor], wanted: Mapping[
 
 def _list(tensors: Mapping[str, Tensor]) -> str:
     return ", ".join(f"{name} {tensor}" for name, tensor in tensors.items())
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).removeprefix("[ONNXRuntimeError] : ").split())[:200]

@@ -1,19 +1,15 @@
 """Where engines can run: TensorRT, CUDA or the CPU, chosen in one place."""
 
-import ctypes
 import logging
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from io import StringIO
 from typing import Final, Literal
 
 import onnxruntime as ort
-from onnxruntime.capi import build_and_package_info
 
 from xpcam.errors import EngineError
+from xpcam.inference.preflight import CUDNN, TENSORRT, Gpu, Machine, cuda_libraries, cuda_major, machine
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +22,19 @@ NAMES: Final = {
 }
 """Devices in order of preference: the name people read, and ONNX Runtime's."""
 
+DRIVERS: Final = {12: 525, 13: 580}
+"""The oldest driver for each CUDA (NVIDIA, "CUDA Compatibility", Minor Version Compatibility, table 1)."""
+COMPUTE: Final = {12: (5, 0), 13: (7, 5)}
+"""The oldest GPUs for each CUDA: 13 left out everything before Turing."""
+TENSORRT_FROM: Final = (10, 13)
+"""The first TensorRT for CUDA 13 (its release notes, 10.13.2)."""
+NEEDED: Final = {"cuda": 512 << 20, "tensorrt": 1024 << 20}
+"""Free GPU memory, bytes, under which a device is not tried: a guess, not measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Devices to try, best first, and one short reason for each that cannot be used here."""
+    """Devices to try, best first, and one short reason with its remedy for each that cannot be used here."""
 
     devices: tuple[str, ...]
     refusals: Mapping[str, str]
@@ -49,7 +54,7 @@ def choose_providers(device: Device) -> Choice:
     """
     if device == "cpu":
         return Choice(("cpu",), {})
-    wanted = ("tensorrt", "cuda") if device == "auto" else (device,)
+    wanted = ("cuda",) if device == "cuda" else ("tensorrt", "cuda")  # what TensorRT cannot do, CUDA does
     refusals = {name: why for name in wanted if (why := _refusal(name))}
     if device in refusals:
         raise EngineError(not_possible(device, refusals[device]))
@@ -61,47 +66,69 @@ def choose_providers(device: Device) -> Choice:
 
 def not_possible(device: Device, why: str) -> str:
     """What to say where a device that was asked for does not work."""
-    return (
-        f"--device {device} is not possible, {why}: wanted an NVIDIA GPU, its driver and the libraries of "
-        f"CUDA{' and TensorRT' if device == 'tensorrt' else ''}; install them or use --device auto"
-    )
-
-
-def _refusal(device: str) -> str:
-    """Why a GPU device cannot work here, or an empty string."""
-    if NAMES[device][1] not in ort.get_available_providers():
-        return "this ONNX Runtime is built without it"
-    if count_gpus() == 0:
-        return "no NVIDIA GPU with a driver found"
-    with redirect_stdout(StringIO()):  # it prints what it misses; that is said below, in one line
-        ort.preload_dlls(cuda=True, cudnn=True, msvc=False)
-    missing = [library for library in _libraries(device) if not _loads(library)]
-    return f"not installed: {', '.join(missing)}" if missing else ""
-
-
-def _libraries(device: str) -> tuple[str, ...]:
-    if not sys.platform.startswith("linux"):
-        return ()
-    cuda = str(getattr(build_and_package_info, "cuda_version", "13")).split(".", maxsplit=1)[0]
-    libraries = (f"libcudart.so.{cuda}", f"libcublasLt.so.{cuda}", "libcudnn.so.9")
-    return (*libraries, "libnvinfer.so.10") if device == "tensorrt" else libraries
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+    return f"--device {device} is not possible, {why}; or use --device auto"
 
 
 def count_gpus() -> int:
-    """NVIDIA GPUs that the driver offers to this process; 0 where there is no driver."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+    """1 where an NVIDIA GPU answers this process, else 0."""
+    return int(machine().gpu is not None)
+
+
+def _refusal(device: str) -> str:
+    """Why a GPU device cannot work here, and the remedy; or an empty string."""
+    if NAMES[device][1] not in ort.get_available_providers():
+        return "this ONNX Runtime is built without it: install onnxruntime-gpu in place of onnxruntime"
+    return refusal(device, machine())
+
+
+def refusal(device: str, found: Machine) -> str:
+    """Why a GPU device cannot work on such a machine, and the remedy; or an empty string."""
+    major = cuda_major()
+    driver = f"install NVIDIA's driver {DRIVERS.get(major, DRIVERS[13])} or newer"
+    if not found.driver:
+        return f"no NVIDIA GPU with a driver found: {driver}"
+    if found.cuda < (major, 0):
+        return f"the driver {found.driver} runs CUDA {_dotted(found.cuda)}, wanted {major}.0: {driver}"
+    if found.gpu is None:
+        return f"the driver {found.driver} gives no GPU ({found.failure}): see what nvidia-smi says"
+    return _too_old(found.gpu, major) or _not_installed(device, found) or _too_full(device, found.gpu)
+
+
+def _too_old(gpu: Gpu, major: int) -> str:
+    wanted = COMPUTE.get(major, COMPUTE[13])
+    if gpu.compute >= wanted:
+        return ""
+    return (
+        f"the {gpu.name} has compute capability {_dotted(gpu.compute)}, CUDA {major} wants {_dotted(wanted)} "
+        "or newer: use --device cpu"
+    )
+
+
+def _not_installed(device: str, found: Machine) -> str:
+    wanted = (*cuda_libraries(), *TENSORRT) if device == "tensorrt" else cuda_libraries()
+    install = f"pip install 'xpcam[{device}]'"
+    if missing := [library for library in wanted if library in found.missing]:
+        return f"not installed: {', '.join(missing)}: {install}"
+    if found.cudnn and not found.cudnn.startswith("9."):
+        return f"{CUDNN} is version {found.cudnn}, wanted 9: {install}"
+    if device == "tensorrt" and found.tensorrt and _numbers(found.tensorrt) < TENSORRT_FROM:
+        return f"TensorRT is version {found.tensorrt}, wanted {_dotted(TENSORRT_FROM)} or newer: {install}"
+    return ""
+
+
+def _too_full(device: str, gpu: Gpu) -> str:
+    needed = NEEDED[device]
+    if gpu.free >= needed:
+        return ""
+    return (
+        f"{gpu.free >> 20} MB of {gpu.memory >> 20} MB are free on the {gpu.name}, wanted {needed >> 20}: "
+        "end what else uses it"
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))

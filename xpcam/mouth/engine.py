@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 
 from xpcam.frame import Floats, Pixels
-from xpcam.inference.engine import Array, Contract, Engine, Tensor
+from xpcam.inference.engine import Array, Contract, Engine
 from xpcam.inference.providers import Device
+from xpcam.inference.sessions import Tensor
 from xpcam.mouth.proxy import CROP
 from xpcam.mouth.style import Style
 
