@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from check_v4l2 import DEVICE, checked
 from outside import Daemon, Seen, darkest, differ, longest_freeze
 
 from xpcam.devices import list_devices
+from xpcam.virtual_camera.v4l2 import V4l2Camera
 
 SIZE = (320, 240)
 CAMERA = "video0"
-PATIENCE = 300.0  # seconds; the machine is emulated
+PATIENCE = 900.0  # seconds; the machine is emulated
 IDLE_TIMEOUT = 2.0
 LONGEST = 0.5  # seconds without a new picture
 BLACK, OTHER = 24, 20  # levels of luma
@@ -45,7 +46,15 @@ def daemon() -> Iterator[Daemon]:
         log = Path(folder) / "log"
         command = (sys.executable, str(Path(__file__).with_name("cheap_daemon.py")), "start")
         places = ("--target", f"{folder}/faces", "--camera", f"/dev/{CAMERA}", "--output", str(DEVICE))
-        size = ("--size", f"{SIZE[0]}x{SIZE[1]}", "--fps", "10", "--idle-timeout", str(IDLE_TIMEOUT))
+        size = (
+            "--size",
+            f"{SIZE[0]}x{SIZE[1]}",
+            "--fps",
+            "10",
+            "--idle-timeout",
+            str(IDLE_TIMEOUT),
+            "--no-control",
+        )
         with (
             log.open("wb") as file,
             subprocess.Popen((*command, *places, *size), stdout=file, stderr=file) as child,
@@ -111,6 +120,23 @@ def reloaded(running: Daemon, times: int) -> bool:
     return running.reloads() == times
 
 
+def check_readers() -> None:
+    """who has the device open is known: a program that only holds it, one that streams, nobody"""
+    with closing(V4l2Camera(DEVICE, size=SIZE, fps=10)) as camera:
+        pixels = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+        camera.write(camera.convert(pixels))
+        assert camera.readers() == 0
+        for held in (
+            ["sh", "-c", f"exec 3<{DEVICE}; read nothing"],
+            ["v4l2-ctl", "-d", str(DEVICE), "--stream-mmap"],
+        ):
+            child = subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            wait_for(lambda: camera.readers() == 1, held[0])
+            child.kill()
+            child.communicate()
+            wait_for(lambda: camera.readers() == 0, f"{held[0]} to go")
+
+
 def check_on_demand() -> None:
     """asleep until a program reads, awake while it does, asleep again: descriptors and processor time"""
     with daemon() as running:
@@ -162,7 +188,7 @@ def check_uninterrupted() -> None:
 
 
 def main() -> None:
-    checked((check_on_demand, check_polled, check_uninterrupted), sys.argv[2])
+    checked((check_readers, check_on_demand, check_polled, check_uninterrupted), sys.argv[2])
 
 
 if __name__ == "__main__":
