@@ -37,6 +37,7 @@ class PoisonedCamera:
 
     description = "poison"
     dropped = 0
+    fault = ""
     shareable = False
 
     def __init__(self, delivers: Callable[[int], bool], frames: int) -> None:

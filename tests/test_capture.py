@@ -170,7 +170,7 @@ def test_a_lost_source_is_retried_ever_more_slowly_until_it_is_back(caplog: pyte
     got: list[Any] = []
     back.steps.insert(1, lambda: got.append((capture.live, capture.latest(0))))
     capture.run()
-    assert clock.waits == [*BACK_OFF, BACK_OFF[-1], BACK_OFF[-1]]
+    assert clock.waits == [*BACK_OFF, *[BACK_OFF[-1]] * (7 - len(BACK_OFF))]
     assert lives == [False] * 7
     assert got[0][0] is True
     assert got[0][1].sequence == 1

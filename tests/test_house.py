@@ -33,7 +33,7 @@ IN_ORDER = """
     errors frame resources progress file_lock devices service warping face eyes inference
     camera tracking retargeting mouth target rendering virtual_camera meter pipeline gallery
     contracts contact_sheet device_report inspect pacing setting_types settings flags signals
-    doctor demand target_loader steering builders live control daemon offline bench commands
+    doctor demand standstill target_loader steering builders live control daemon offline bench commands
     machine_commands cli __main__
 """
 LAYERS = IN_ORDER.split()

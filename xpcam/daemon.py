@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, closing
 
 from xpcam.builders import open_pipeline, open_steering
 from xpcam.camera.on_demand import CameraOnDemand
-from xpcam.camera.opening import Camera, check_camera, open_camera
+from xpcam.camera.opening import Camera, Known, check_camera, open_camera
 from xpcam.camera.spec import table_of
 from xpcam.contact_sheet import contact_sheet_at
 from xpcam.control.control import Control
@@ -43,7 +43,7 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         with bar("reading the target") as progress:
             pipeline = open_pipeline(settings, stack, meter, progress)
         output = stack.enter_context(
-            closing(open_output(settings.output, size=settings.size, fps=settings.fps))
+            closing(open_output(settings.output, size=settings.size, fps=settings.fps, lasting=True))
         )
         log.info("output: %s", output.description)
         stack.callback(heart.stopping)
@@ -57,8 +57,8 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         if driver is not None:
             live.perform(driver)
             return meter.report()
-        check_camera(settings.camera)
-        camera = stack.enter_context(closing(CameraOnDemand(lambda: _open_camera(settings))))
+        known = check_camera(settings.camera)
+        camera = stack.enter_context(closing(CameraOnDemand(lambda: _open_camera(settings, known))))
         sheet = stack.enter_context(contact_sheet_at(settings.contact_sheet))
         live.follow(camera, sheet)
         report = meter.report(camera.dropped)
@@ -76,8 +76,10 @@ def _serving(control: Control, instance: Instance, port: int) -> AbstractContext
     return serving(control, instance, port)
 
 
-def _open_camera(settings: Settings) -> Camera:
-    camera = open_camera(settings.camera, size=settings.size, fps=settings.fps, loop=settings.loop)
+def _open_camera(settings: Settings, known: Known) -> Camera:
+    camera = open_camera(
+        settings.camera, size=settings.size, fps=settings.fps, loop=settings.loop, known=known
+    )
     try:
         settings.require_shareable(camera.description, camera.shareable)
     except SettingsError:

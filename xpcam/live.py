@@ -15,6 +15,7 @@ from xpcam.pipeline import Pipeline, publish
 from xpcam.retargeting.parameter_file import ParameterFile
 from xpcam.service.notify import Heartbeat
 from xpcam.settings import Settings
+from xpcam.standstill import Standstill
 from xpcam.virtual_camera import VirtualCamera
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Live:
         self.readers: int | None = None
         self._camera: CameraOnDemand | None = None
         self._late = 0
+        self._standstill = Standstill()
         self._woken_at: float | None = None  # when somebody came, until the camera's first frame for them
 
     def follow(self, camera: CameraOnDemand, sheet: ContactSheet | None) -> None:
@@ -126,6 +128,18 @@ class Live:
     def late(self) -> int:
         """Slots that passed without a picture."""
         return self._late + self._slots.missed
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What does not work now, a line for each part: camera, engines, face, output; any thread."""
+        camera = "" if self._camera is None else self._camera.fault
+        found = {"camera": camera, **self._pipeline.faults, "output": self._output.fault}
+        return {part: fault for part, fault in found.items() if fault}
+
+    @property
+    def stood_still(self) -> float:
+        """Seconds in which nothing went on, because the machine was suspended or the program stopped."""
+        return self._standstill.seconds
 
     def _count_readers(self) -> int | None:
         self.readers = self._output.readers()
@@ -190,6 +204,7 @@ class Live:
         self._slots = Slots(self._settings.fps)
 
     def _beat(self) -> None:
+        self._standstill.look()
         self._heart.beat(self._meter.generated, self._meter.published)
 
     def _over(self) -> bool:

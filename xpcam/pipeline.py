@@ -19,6 +19,7 @@ from xpcam.retargeting.idling import Presence
 from xpcam.retargeting.neutral import Neutral, NeutralFinder
 from xpcam.retargeting.retargeter import Gains, Motion, mirrored, observe
 from xpcam.target.loading import AnyTarget
+from xpcam.tracking.absence import Absence
 from xpcam.virtual_camera import VirtualCamera
 
 log = logging.getLogger(__name__)
@@ -83,9 +84,16 @@ class Pipeline:
         self._neutral = NeutralFinder()
         self._known = neutral
         self._presence = Presence()
-        self._engine_failed = False
+        self._absence = Absence()
+        self._engine_fault = ""
         self._seen_at = -np.inf
         self._relearn = False
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Why nobody is followed though there are frames: lines by "engines" and "face"; any thread."""
+        found = {"engines": self._engine_fault, "face": self._absence.fault}
+        return {part: fault for part, fault in found.items() if fault}
 
     def step(self, frame: Frame | None, at: float) -> Pixels:
         """The picture for `at` seconds: following the face in `frame`, idling when there is none.
@@ -94,6 +102,7 @@ class Pipeline:
         """
         if frame is None:
             self._tracker.reset()
+            self._absence.forget()
         person = self._track(frame) if frame is not None else None
         live = self.targets.current()
         with self.meter.stage("retarget"):
@@ -161,13 +170,15 @@ class Pipeline:
             try:
                 person = self._tracker.track(frame)
             except EngineError as error:
-                if not self._engine_failed:
+                if not self._engine_fault:
                     log.error("%s; the target idles meanwhile", error)
-                self._engine_failed = True
+                    self._engine_fault = str(error)
+                self._absence.forget()
                 return None
-        if self._engine_failed:
+        if self._engine_fault:
             log.info("the engine works again")
-        self._engine_failed = False
+        self._engine_fault = ""
+        self._absence.see(frame, person)
         if self.watcher is not None:
             self.watcher.see(frame, person)
         return person

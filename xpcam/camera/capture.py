@@ -17,7 +17,7 @@ from xpcam.errors import CameraError
 from xpcam.frame import Frame, Pixels
 
 STALL = 2.0  # seconds without a picture after which a device counts as lost
-BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts to get it back; the last one repeats
+BACK_OFF = (0.5, 1.0, 2.0)  # seconds between attempts to get it back; the last one repeats
 LATE = 1.0  # seconds a file may lag behind its own clock before that clock is set anew
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ class Camera(Protocol):
     @property
     def live(self) -> bool:
         """False while the device is lost and being retried."""
+
+    @property
+    def fault(self) -> str:
+        """Why it gives no pictures now, in a line; "" while it does."""
 
     @property
     def finished(self) -> bool:
@@ -122,6 +126,7 @@ class Capture:
         self._sequence = 0
         self._failure: Exception | None = None
         self._lost = False
+        self._reason = ""
         self._stalled = False
         self._last_at = self._clock.now()
         self._zero: float | None = None  # when, on our clock, the source's own clock was 0
@@ -136,6 +141,13 @@ class Capture:
     def live(self) -> bool:
         """False while the source is lost or silent."""
         return not self._lost and not self._silent()
+
+    @property
+    def fault(self) -> str:
+        """Why there are no pictures now; "" while there are."""
+        if self._lost:
+            return self._reason
+        return f"{self.description}: no picture for {STALL:g} s" if self._silent() else ""
 
     def start(self) -> None:
         """Start the thread."""
@@ -240,6 +252,7 @@ class Capture:
         return moment
 
     def _recover(self, reason: str, reopen: Callable[[], Source]) -> None:
+        self._reason = reason
         self._lost = True
         self._zero = None
         self._source.close()
@@ -250,6 +263,7 @@ class Capture:
             try:
                 self._source = reopen()
             except CameraError as error:
+                self._reason = str(error)
                 log.debug("camera: attempt %d: %s", attempt, error)
                 continue
             self.description = self._source.description

@@ -32,6 +32,7 @@ class CameraOnDemand:
         self._asleep = True
         self._patient = False
         self._failures = 0
+        self._refusal = ""
         self._retry_at = -float("inf")
         self._dropped = 0
 
@@ -44,6 +45,12 @@ class CameraOnDemand:
     def finished(self) -> bool:
         """True when a file that plays once has ended."""
         return self._camera is not None and self._camera.finished
+
+    @property
+    def fault(self) -> str:
+        """Why it gives no pictures though it is wanted, in a line; "" where nothing is wrong."""
+        camera = self._camera
+        return self._refusal if camera is None else camera.fault
 
     @property
     def dropped(self) -> int:
@@ -81,6 +88,7 @@ class CameraOnDemand:
 
     def _free(self) -> None:
         self._asleep = True
+        self._refusal = ""
         if self._opening is not None:
             self._opening.add_done_callback(_close_unused)
             self._opening = None
@@ -108,10 +116,14 @@ class CameraOnDemand:
             self._try_later(error)
         else:
             self._patient = True
+            if self._refusal:
+                log.info("camera: it opens again")
+            self._refusal = ""
 
     def _try_later(self, error: CameraError) -> None:
         if self._failures == 0:
             log.warning("%s; the target idles, and it is tried again", error)
+        self._refusal = str(error)
         self._retry_at = self._now() + BACK_OFF[min(self._failures, len(BACK_OFF) - 1)]
         self._failures += 1
 

@@ -82,15 +82,45 @@ class Machine:
             return webcam.by_index(spec)
         return webcam.find_device(spec, self.devices())
 
-    def find_again(self, lost: Device) -> Device | None:
-        """The same camera after it was lost."""
-        return webcam.find_again(lost, self.devices()) if self.platform == "linux" else lost
+    def find_again(self, spec: str, lost: Device, twins: frozenset[str]) -> Device | None:
+        """The same camera after it was lost; None while it is not there."""
+        if self.platform != "linux":
+            return lost
+        if spec.startswith("/dev/v4l/"):  # the system's own stable name, by serial number or by place
+            return webcam.find_device(spec, self.devices()) if Path(spec).exists() else None
+        return webcam.find_again(lost, self.devices(), twins)
+
+    def twins_of(self, found: Device) -> frozenset[str]:
+        """Where others of its label are plugged in."""
+        return webcam.twins_of(found, self.devices()) if self.platform == "linux" else frozenset()
 
     def known(self) -> str:
         """Which cameras there are, for the end of a message."""
         if self.platform != "linux":
             return "a camera goes by its index here: 0, 1, ..."
         return webcam.known(self.devices())
+
+
+class Known:
+    """The webcam that `--camera` meant when it was first found: an index may mean another one later."""
+
+    def __init__(self, spec: str, machine: Machine) -> None:
+        self._spec = spec
+        self._machine = machine
+        self._first: Device | None = None
+        self._twins: frozenset[str] = frozenset()
+
+    def find(self) -> Device | None:
+        """It, wherever it is now; None where the spec means a file. Raises CameraError."""
+        if self._first is None:
+            self._first = self._machine.find(self._spec)
+            if self._first is not None:
+                self._twins = self._machine.twins_of(self._first)
+            return self._first
+        again = self._machine.find_again(self._spec, self._first, self._twins)
+        if again is None:
+            raise CameraError(f"{self._first.label} is not there; plug it in again")
+        return again
 
 
 def open_camera(
@@ -100,6 +130,7 @@ def open_camera(
     fps: int = 30,
     loop: bool = True,
     machine: Machine | None = None,
+    known: Known | None = None,
 ) -> Camera:
     """Open what `--camera` names and begin to read it.
 
@@ -108,29 +139,40 @@ def open_camera(
         size: (width, height) asked of a webcam; files and streams larger than it are scaled down to fit.
         fps: frames per second asked of a webcam; files play at their own rate.
         loop: whether a file begins again at its end, also one behind a URL.
+        known: which webcam that was when it was opened before.
 
     Raises CameraError: one line on what was found, what was wanted, what to do.
     """
-    capture = _capture(spec, size, fps, loop, machine or Machine())
+    machine = machine or Machine()
+    capture = _capture(spec, size, fps, loop, machine, known)
     capture.start()
     log.info("camera: %s", capture.description)
     return capture
 
 
-def check_camera(spec: str, machine: Machine | None = None) -> None:
-    """Whether `--camera` names a camera or a file, without opening it; raises CameraError if not."""
+def check_camera(spec: str, machine: Machine | None = None) -> Known:
+    """Whether `--camera` names a camera or a file, and which, without opening it; else CameraError."""
     path = path_of(spec)
-    if spec == DEMO or ("://" in spec and not spec.startswith("file://")):
-        return
     machine = machine or Machine()
-    device = machine.find(spec)
+    known = Known(spec, machine)
+    if spec == DEMO or ("://" in spec and not spec.startswith("file://")):
+        return known
+    device = known.find()
     if device is not None:
         webcam.check(device)
     elif not path.exists():
         raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
+    return known
 
 
-def _capture(spec: str, size: tuple[int, int], fps: int, loop: bool, machine: Machine) -> Capture:
+def _capture(
+    spec: str,
+    size: tuple[int, int],
+    fps: int,
+    loop: bool,
+    machine: Machine,
+    known: Known | None = None,
+) -> Capture:
     if spec == DEMO:
         decoder = open_file(resources.shipped("demo.mp4"), size)
         decoder.name = DEMO
@@ -141,19 +183,20 @@ def _capture(spec: str, size: tuple[int, int], fps: int, loop: bool, machine: Ma
     if "://" in spec:
         stream = _stream(spec, size)
         return Capture(stream, None if stream.finite and not loop else lambda: _stream(spec, size))
-    device = machine.find(spec)
+    known = known or Known(spec, machine)
+    device = known.find()
     if device is not None:
-        return _webcam_capture(device, size, fps, machine)
+        return _webcam_capture(device, known, size, fps, machine)
     if not path.exists() and not path.suffix and len(path.parts) == 1:
         raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
     return Capture(_VideoSource(open_file(path, size), loop), shareable=True)
 
 
-def _webcam_capture(device: Device, size: tuple[int, int], fps: int, machine: Machine) -> Capture:
+def _webcam_capture(
+    device: Device, known: Known, size: tuple[int, int], fps: int, machine: Machine
+) -> Capture:
     def reopen() -> Source:
-        again = machine.find_again(device)
-        if again is None:
-            raise CameraError(f"{device.label} is not there")
+        again = known.find() or device
         return _WebcamSource(webcam.open_webcam(again, size, fps, machine.holders, machine.backend))
 
     first = webcam.open_webcam(device, size, fps, machine.holders, machine.backend)

@@ -137,10 +137,22 @@ def by_index(spec: str) -> Device | None:
     return Device(Path(index), f"camera {index}", "", "", True, False, (), False)
 
 
-def find_again(lost: Device, devices: Sequence[Device]) -> Device | None:
-    """The same camera after it was plugged in again, perhaps under another number."""
+def twins_of(found: Device, devices: Sequence[Device]) -> frozenset[str]:
+    """Where other cameras of the same label are plugged in, which are not the one that was found."""
+    same = (device.bus for device in devices if device.capture and device.label == found.label)
+    return frozenset(same) - {found.bus}
+
+
+def find_again(lost: Device, devices: Sequence[Device], twins: frozenset[str] = frozenset()) -> Device | None:
+    """The same camera after it was plugged in again, perhaps under another number or in another place.
+
+    `twins` are the places of others of its label: those are never taken for it.
+    """
     same = [device for device in devices if device.capture and device.label == lost.label]
-    return next((device for device in same if device.bus == lost.bus), same[0] if same else None)
+    return next(
+        (device for device in same if device.bus == lost.bus),
+        next((device for device in same if device.bus not in twins), None),
+    )
 
 
 def known(devices: Sequence[Device]) -> str:

@@ -20,6 +20,7 @@ def rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     p95 = (f"{name} {times['p95']:.1f}" for name, times in status["stages_ms"].items())
     return [
         ("state", f"{status['state']}, for {status['uptime_s']:.0f} s (process {status['pid']})"),
+        *((f"fault: {part}", fault) for part, fault in status["faults"].items()),
         ("target", f"{status['target']}, {width}x{height}"),
         ("neutral face", status["neutral"]),
         ("camera", status["camera"]),

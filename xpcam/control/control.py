@@ -69,6 +69,8 @@ class Control:
             frames=frames,
             latency_ms=_times(meter.latency),
             stages_ms={name: _times(durations) for name, durations in meter.stages.items()},
+            faults=self.live.faults,
+            stood_still_s=self.live.stood_still,
             engines=dict(self.pipeline.engines()),
             memory_mb=resident_mb(),
         )

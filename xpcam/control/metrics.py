@@ -7,6 +7,7 @@ from xpcam.control.models import Status
 from xpcam.meter import BOUNDS, Durations, Meter
 
 STATES = ("following", "idling", "asleep")
+PARTS = ("camera", "engines", "face", "output")
 
 
 def metrics(status: Status, meter: Meter) -> str:
@@ -31,6 +32,10 @@ def _lines(status: Status, meter: Meter) -> Iterator[str]:
     yield from _one("memory_bytes", "gauge", "Resident memory.", status.memory_mb * 1e6)
     yield from _one("uptime_seconds", "gauge", "Since the run began.", status.uptime_s)
     yield from _several("state", "What is being done.", "state", {s: int(s == status.state) for s in STATES})
+    yield from _several(
+        "fault", "1 while it does not work.", "part", {p: int(p in status.faults) for p in PARTS}
+    )
+    yield from _one("stood_still_seconds", "gauge", "In which nothing went on.", status.stood_still_s)
     yield from _head("engine_info", "gauge", "On which device each engine runs.")
     for engine, device in status.engines.items():
         yield f"xpcam_engine_info{_labels({'engine': engine, 'device': device})} 1"

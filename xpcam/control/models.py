@@ -66,6 +66,12 @@ class Status(Strict):
     frames: Frames
     latency_ms: Times
     stages_ms: dict[str, Times]
+    faults: dict[str, str] = Field(
+        description="what does not work now, in a line for each part: camera, engines, face, output"
+    )
+    stood_still_s: float = Field(
+        description="seconds in which nothing went on: the machine was suspended, or the program stopped"
+    )
     engines: dict[str, str] = Field(description="on which device each engine really runs")
     memory_mb: float
 

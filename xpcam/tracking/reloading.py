@@ -15,7 +15,7 @@ from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.tracking.tracker import FaceTracker
 
-BACK_OFF = (0.0, 1.0, 5.0, 30.0)  # seconds before the engines are loaded again; the last one repeats
+BACK_OFF = (0.0, 1.0, 2.0)  # seconds before the engines are loaded again; the last one repeats
 
 log = logging.getLogger(__name__)
 

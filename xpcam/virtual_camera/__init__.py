@@ -8,7 +8,7 @@ from xpcam.devices import OUR_LABEL, list_devices
 from xpcam.errors import OutputError
 from xpcam.frame import Pixels
 from xpcam.virtual_camera.camera import VirtualCamera
-from xpcam.virtual_camera.file import SUFFIXES, VideoFile
+from xpcam.virtual_camera.file import SUFFIXES, VideoFile, with_room
 from xpcam.virtual_camera.i420 import Buffer, I420Converter
 from xpcam.virtual_camera.lasting import LastingCamera
 from xpcam.virtual_camera.several import SeveralCameras
@@ -22,6 +22,7 @@ class NoCamera:
     """Converts as a device would, and drops the frames."""
 
     watched = True
+    fault = ""
 
     def __init__(self, *, size: tuple[int, int], fps: float) -> None:
         """`size` is (width, height) in pixels. Raises OutputError where one is odd."""
@@ -42,7 +43,12 @@ class NoCamera:
 
 
 def open_output(
-    spec: str, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
+    spec: str,
+    *,
+    size: tuple[int, int],
+    fps: float,
+    audio_from: Path | None = None,
+    lasting: bool = False,
 ) -> VirtualCamera:
     """Open the output that `spec` names; raises OutputError.
 
@@ -53,6 +59,7 @@ def open_output(
         size: (width, height) of every picture, pixels, both even.
         fps: frames a second.
         audio_from: a video whose sound goes into a file output (an offline rendering); cameras have none.
+        lasting: whether a recording that cannot go on begins anew once there is room (a live run).
     """
     kind, _, rest = spec.partition(":")
     if spec == "none":
@@ -72,7 +79,13 @@ def open_output(
 
         return LastingCamera(lambda: PyVirtualCamera(rest or None, size=size, fps=fps, device=_loopback()))
     if Path(spec).suffix.lower() in SUFFIXES:
-        return VideoFile(Path(spec), size=size, fps=fps, audio_from=audio_from)
+        path = Path(spec)
+        if lasting:
+            return LastingCamera(
+                lambda: VideoFile(path, size=size, fps=fps),
+                again=lambda: VideoFile(with_room(path), size=size, fps=fps),
+            )
+        return VideoFile(path, size=size, fps=fps, audio_from=audio_from)
     raise OutputError(
         f"{spec!r} is no output: use auto, none, v4l2, /dev/videoN, pipewire, pyvirtualcam or a file that "
         f"ends in {', '.join(SUFFIXES)}"

@@ -20,6 +20,10 @@ class VirtualCamera(Protocol):
     description: str
     watched: bool
 
+    @property
+    def fault(self) -> str:
+        """Why it shows nothing now, in a line; "" while it works, or where that raises instead."""
+
     def convert(self, pixels: Pixels) -> Buffer:
         """(height, width, 3) BGR to the format of the output, in a buffer that the next call uses again.
 

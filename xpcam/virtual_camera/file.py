@@ -7,6 +7,7 @@ runs, an ordinary file once closed. A kill or a full disk costs the last fragmen
 """
 
 import os
+import shutil
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -38,6 +39,8 @@ _QUEUE = 4  # frames that may wait for the encoder; then `write` blocks, for a r
 # ITU-T H.273 code points: sRGB pictures, coded with the matrix of BT.601, luma 16 to 235.
 _PRIMARIES_709, _TRANSFER_709, _MATRIX_601, _RANGE_LIMITED = 1, 1, 6, 1
 
+ROOM = 64_000_000  # bytes that must be free before a recording begins anew
+
 _Slot = tuple[av.VideoFrame, list[Buffer]]
 
 
@@ -48,6 +51,7 @@ class VideoFile:
     """
 
     watched = False
+    fault = ""
 
     def __init__(
         self, path: Path, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
@@ -209,6 +213,19 @@ class VideoFile:
             if not isinstance(error := work.exception(), FFmpegError | OSError | None):
                 raise error
         self._pending.clear()
+
+
+def with_room(path: Path) -> Path:
+    """The path, where a recording can go on for a while; raises OutputError where the disk is full."""
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        raise OutputError(f"{path} cannot be made ({_reason(error)}): give its folder back") from error
+    if free < ROOM:
+        raise OutputError(
+            f"{path} takes no more frames: found {free / 1e6:.0f} MB free, wanted {ROOM / 1e6:.0f}; free some"
+        )
+    return path
 
 
 def _check(path: Path, audio_from: Path | None) -> None:

@@ -72,6 +72,7 @@ class PipeWireCamera:
 
     Attributes:
         description: one line for people.
+        fault: why the node is gone; "" while it is there.
     """
 
     watched = True
@@ -92,6 +93,7 @@ class PipeWireCamera:
         self._now = now
         self._retry_at = 0.0
         self._open = True
+        self.fault = ""
         self._node: Node | None = self._first_node()
         self.description = f"{OUR_LABEL} (PipeWire), {size[0]}x{size[1]} {self._format.name} at {fps:g} fps"
 
@@ -140,7 +142,8 @@ class PipeWireCamera:
             state, reason = self._node.state()
             if state >= State.CONNECTING:
                 return state
-            log.warning("PipeWire went away (%s); the camera comes back with it", reason or "disconnected")
+            self.fault = f"PipeWire went away ({reason or 'disconnected'}); the camera comes back with it"
+            log.warning("%s", self.fault)
             self._drop()
         if self._open and self._now() >= self._retry_at:
             self._retry_at = self._now() + RETRY
@@ -153,6 +156,7 @@ class PipeWireCamera:
         except OSError as error:
             log.debug("PipeWire is not back (%s)", error.strerror)
         else:
+            self.fault = ""
             log.info("PipeWire is back, and the camera with it")
 
     def _drop(self) -> None:

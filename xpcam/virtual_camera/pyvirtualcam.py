@@ -24,6 +24,7 @@ class PyVirtualCamera:
     """
 
     watched = True
+    fault = ""
 
     def __init__(self, backend: str | None, *, size: tuple[int, int], fps: float, device: str | None) -> None:
         """`backend` as pyvirtualcam names them ("obs", "unitycapture"), None for the first that works;

@@ -21,6 +21,11 @@ class SeveralCameras:
         self.description = "; ".join(camera.description for camera in cameras)
         self.watched = any(camera.watched for camera in cameras)
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with any of them."""
+        return "; ".join(camera.fault for camera in self._cameras if camera.fault)
+
     def readers(self) -> int | None:
         """How many programs read, at least; None where nobody is known to, but one of them cannot know."""
         counted = [camera.readers() for camera in self._cameras]

@@ -62,6 +62,7 @@ class V4l2Camera:
     """
 
     watched = True
+    fault = ""
 
     def __init__(
         self,
