@@ -1,12 +1,18 @@
 """An output that is lost while it runs, and comes back."""
 
+import errno
 import logging
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 from xpcam.errors import OutputError
-from xpcam.virtual_camera import NoCamera
+from xpcam.virtual_camera import NoCamera, file, lasting, open_output
 from xpcam.virtual_camera.i420 import Buffer
 from xpcam.virtual_camera.lasting import RETRY, LastingCamera
 
@@ -99,3 +105,62 @@ def test_closed_is_closed() -> None:
     with pytest.raises(OutputError, match="is closed"):
         show(camera)
     assert device.attempts == 1
+
+
+class Disk:
+    """The place of a recording, which may be full."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        encode = file.VideoFile._encode
+
+        def guarded(video: file.VideoFile, frame: av.VideoFrame, stamp: int) -> None:
+            if self.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            encode(video, frame, stamp)
+
+        monkeypatch.setattr(file.VideoFile, "_encode", guarded)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=self.free()))
+        monkeypatch.setattr(lasting, "RETRY", 0.0)
+
+    def free(self) -> int:
+        return 1_000_000 if self.full else 10**10
+
+
+def record(output: LastingCamera, begin: float, times: int) -> None:
+    for number in range(times):
+        output.write(output.convert(np.zeros((48, 64, 3), np.uint8)), begin + number / 10)
+
+
+def test_a_recording_begins_anew_when_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, clip = Disk(monkeypatch), tmp_path / "clip.mkv"
+    output = open_output(str(clip), size=SIZE, fps=10, lasting=True)
+    assert isinstance(output, LastingCamera)
+    assert not output.watched
+    record(output, 0.0, 20)
+    disk.full = True
+    record(output, 2.0, 20)
+    assert "found 1 MB free, wanted 64" in output.fault
+    assert output.readers() == 0
+    left = list(tmp_path.iterdir())
+    assert left == [tmp_path / "clip.mkv.part"]  # no attempt leaves another one
+    disk.full = False
+    record(output, 100.0, 20)
+    assert output.fault == ""
+    output.close()
+    for path, least, most in ((left[0], 10, 20), (clip, 20, 20)):
+        with av.open(str(path)) as container:
+            times = [frame.time for frame in container.decode(video=0)]
+        assert least <= len(times) <= most
+        assert times[-1] < 2.5  # none begins with a gap
+
+
+def test_a_recording_that_could_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    output = open_output(str(tmp_path / "clip.mp4"), size=SIZE, fps=10, lasting=True)
+    disk.full = True
+    assert isinstance(output, LastingCamera)
+    record(output, 0.0, 20)
+    with pytest.raises(OutputError, match="takes no more frames"):
+        output.close()
+    output.close()

@@ -83,11 +83,11 @@ class Machine:
         return webcam.find_device(spec, self.devices())
 
     def find_again(self, spec: str, lost: Device, twins: frozenset[str]) -> Device | None:
-        """The same camera after it was lost; None while it is not there."""
+        """The same camera after it was lost; None or CameraError while it is not there."""
         if self.platform != "linux":
             return lost
         if spec.startswith("/dev/v4l/"):  # the system's own stable name, by serial number or by place
-            return webcam.find_device(spec, self.devices()) if Path(spec).exists() else None
+            return webcam.find_device(spec, self.devices())
         return webcam.find_again(lost, self.devices(), twins)
 
     def twins_of(self, found: Device) -> frozenset[str]:
