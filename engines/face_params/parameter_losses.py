@@ -28,7 +28,7 @@ class Weights:
     photometric: float = 10.0
     scores: float = 3.0
     supervised: float = 1.0
-    consistency: float = 1.0
+    consistency: float = 2.0
     prior: float = 0.02
 
 

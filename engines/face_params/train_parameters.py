@@ -54,6 +54,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--every", type=int, default=500, help="steps between judgements")
     parser.add_argument("--out", type=Path, default=Path("runs/parameters"))
+    parser.add_argument("--start", type=Path, help="parameters.pt whose weights to go on from")
     return parser.parse_args()
 
 
@@ -141,6 +142,8 @@ def main() -> None:
     train, test = training_part(parts, options.without), parts["test"]
     loss = ParameterLoss(face, spreads, weights_of(options.without)).to(device)
     network = ParameterNet(train.landmarks.mean(0)).to(device)
+    if options.start:
+        network.load_state_dict(torch.load(options.start, weights_only=True)["average"])
     average = MovingAverage(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.02, betas=(0.9, 0.99))
     twin = ParameterNet(torch.zeros(478, 3)).to(device)
