@@ -26,12 +26,13 @@ SHOWN: Final = 3.2 * MILLIMETRE  # upper incisors reach so far below the closed 
 BEHIND: Final = 4.0 * MILLIMETRE  # and stand so far behind it
 HINGE: Final = np.array([-0.30, 1.0], np.float32)  # y and z of the jaw's joint, from the incisors' edge
 LOWEST: Final = 0.75  # the jaw drops no farther, outer-eye distances
-LOWER_EDGE: Final = (-0.02, 0.07)  # the lower incisors' edge lies so far from the lower lip's, at most
+LOWER_EDGE: Final = (0.012, 0.08)  # the lower incisors' edge lies so far from the lower lip's, at most
+LOWER_SHADE: Final = 0.84  # the upper lip and row stand in the light of the lower row
 LIGHT: Final = np.array([0.0, -0.45, -0.89], np.float32)  # where light comes from, as seen by the camera
 AMBIENT: Final = 0.70
 GLOSS: Final = (0.22, 14)  # how bright wet surfaces shine, and how small the shine is
 BELOW_LIP: Final = (2.0 * MILLIMETRE, 0.2)  # in a mouth so wide open upper teeth always show so much
-REACH: Final = {TOOTH: 0.60, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
+REACH: Final = {TOOTH: 0.38, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
 OUT: Final = (0.40, 0.22, 0.13)  # how far a tongue is stretched out, arched over the teeth, hung down
 
 
@@ -85,6 +86,7 @@ class MouthProxy:
         albedo = np.stack([style.tooth, style.gum, style.tongue])[model.kind] / np.float32(255)
         even = np.float32(0.35 + 0.65 * style.fine)  # a flat drawing has a band of teeth
         shade = 1.0 + (model.shade - 1.0) * even
+        shade = np.where(model.jaw & (model.kind == TOOTH), np.float32(LOWER_SHADE) * shade, shade)
         self._albedo = np.asarray(albedo * (shade * occluded)[:, None], np.float32)
         self._out_albedo = self._albedo + (albedo * shade[:, None] - self._albedo) * model.tip[:, None]
         self._background = np.empty((size, size, 3), np.float32)

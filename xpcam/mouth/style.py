@@ -17,7 +17,7 @@ USUAL_SKIN: Final = np.array([0.78, 0.94, 1.22], np.float32)  # blue, green, red
 TINT: Final = 0.25  # how much of the skin's unusual hue is taken for the light's
 COLOURFUL: Final = (0.018, 0.055)  # spread of hues in a picture without and with colour
 # Blue, green, red of what lies behind lips, over a white surface in the same light.
-TOOTH: Final = np.array([0.84, 0.90, 0.99], np.float32)
+TOOTH: Final = np.array([0.80, 0.885, 0.995], np.float32)
 GUM: Final = np.array([0.42, 0.41, 0.72], np.float32)
 TONGUE: Final = np.array([0.42, 0.40, 0.70], np.float32)
 
