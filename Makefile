@@ -9,7 +9,7 @@ PORTRAIT = portrait=$$($(BIN)/python -c \
     'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device check bench evaluate
+.PHONY: help demo test test-device check bench gpu-check evaluate
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ check: $(VENV)/dev  ## ruff, mypy --strict, version equal to the changelog's
 
 bench: $(VENV)/demo  ## frames per second, latency and memory on this machine
 	@$(BIN)/xpcam bench
+
+gpu-check: $(VENV)/demo  ## every engine on every device of an NVIDIA GPU, against the CPU; writes docs/gpu.md's table
+	@$(BIN)/python -m engines.gpu_check
 
 DRIVERS ?= engines/demo/demo.mp4
 evaluate: $(JUDGE)/ready  ## what arrives of an expression, judged by MediaPipe; DRIVERS="a.mp4 b.mp4"
