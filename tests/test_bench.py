@@ -1,5 +1,6 @@
 """The bench: what it measures, on a driver and a tracker made for the test."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from faces import face, portrait
 from xpcam import bench, builders
 from xpcam.errors import TargetError
 from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.inference.engine import EngineReport
 from xpcam.meter import STAGES
 from xpcam.pipeline import Pipeline
 from xpcam.retargeting.retargeter import Motion
@@ -99,3 +101,17 @@ def test_the_mouth_is_wide_open_in_frames_of_its_own(
     bench.run(Settings(size=(320, 240), seconds=0.3), lambda *_: None)
     assert followed and min(followed) > 0.2
     assert tracker.frames > len(followed)
+
+
+def test_what_runs_the_engines_is_named() -> None:
+    report = EngineReport("face_params", "cuda", "", {"tensorrt": "not installed: libnvinfer.so.10"})
+    result = bench.BenchResult(30.0, {"p50": 1.0, "p95": 2.0}, {}, 20.0, 100.0, 5.0, 6.0, (report,))
+    assert str(result).endswith("\nface_params on CUDA; not TensorRT: not installed: libnvinfer.so.10")
+    assert json.loads(json.dumps(result.as_dict()))["engines"] == [
+        {
+            "name": "face_params",
+            "device": "cuda",
+            "precision": "",
+            "refusals": {"tensorrt": "not installed: libnvinfer.so.10"},
+        }
+    ]

@@ -231,6 +231,7 @@ def test_a_run_in_the_background_from_the_command_line(tmp_path: Path) -> None:
         assert "'default' runs" in xpcam(*begin, "--detach")
         status = json.loads(xpcam("status", "--json"))
         assert status["engines"] == {"face_params": "cpu", "face_detector": "cpu"}
+        assert status["refused"].keys() == status["engines"].keys()
         assert status["target"] == "anna"
         assert "mirror=true" in xpcam("set", "mirror=true", "mouth=0.5")
         assert "found '9', wanted a number from 0 to 2" in xpcam("set", "mouth=9", code=8)

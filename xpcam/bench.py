@@ -20,6 +20,7 @@ from xpcam.builders import open_pipeline
 from xpcam.camera.opening import VideoFile, read_video
 from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import Floats, Frame, Pixels
+from xpcam.inference.engine import EngineReport, reports_of
 from xpcam.meter import Meter, RunReport
 from xpcam.pipeline import Pipeline, publish
 from xpcam.resources import shipped
@@ -52,6 +53,7 @@ class BenchResult:
         rss_mb: resident memory, megabytes (10^6 bytes).
         baseline_ms: median time of the fixed computation.
         ratio: time per frame over `baseline_ms`.
+        engines: what really ran each engine, and why nothing faster did.
     """
 
     fps: float
@@ -61,6 +63,7 @@ class BenchResult:
     rss_mb: float
     baseline_ms: float
     ratio: float
+    engines: tuple[EngineReport, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain numbers, for JSON."""
@@ -77,7 +80,8 @@ class BenchResult:
             ("baseline", self.baseline_ms, "ms"),
             ("frame / baseline", self.ratio, ""),
         ]
-        return "\n".join(f"{name:<18}{value:9.2f} {unit}".rstrip() for name, value, unit in rows)
+        lines = [f"{name:<18}{value:9.2f} {unit}".rstrip() for name, value, unit in rows]
+        return "\n".join([*lines, *map(str, self.engines)])
 
 
 def run(settings: Settings, progress: Progress) -> BenchResult:
@@ -111,7 +115,8 @@ def run(settings: Settings, progress: Progress) -> BenchResult:
             lambda done: progress(int(seconds + done), total),
             _wide_open(),
         )
-        return _result(report, beside, _fps(meter.report(), beside_open))
+        engines = reports_of(pipeline.engines())
+        return _result(report, beside, _fps(meter.report(), beside_open), engines)
 
 
 def baseline() -> float:
@@ -193,10 +198,19 @@ def _fps(report: RunReport, beside: list[float]) -> float:
     return report.frames_generated / (report.seconds - sum(beside))
 
 
-def _result(report: RunReport, beside: list[float], mouth_open_fps: float) -> BenchResult:
+def _result(
+    report: RunReport, beside: list[float], mouth_open_fps: float, engines: tuple[EngineReport, ...]
+) -> BenchResult:
     fps = _fps(report, beside)
     latency = {"p50": report.latency_p50_ms, "p95": report.latency_p95_ms}
     baseline_ms = float(np.median(beside)) * 1e3
     return BenchResult(
-        fps, latency, report.stages_ms, mouth_open_fps, report.rss_mb, baseline_ms, 1e3 / fps / baseline_ms
+        fps=fps,
+        latency_ms=latency,
+        stages_ms=report.stages_ms,
+        mouth_open_fps=mouth_open_fps,
+        rss_mb=report.rss_mb,
+        baseline_ms=baseline_ms,
+        ratio=1e3 / fps / baseline_ms,
+        engines=engines,
     )

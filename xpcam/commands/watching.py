@@ -36,8 +36,15 @@ def rows(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("stages, median", f"{', '.join(stages)} ms"),
         ("stages, p95", f"{', '.join(p95)} ms"),
         ("engines", ", ".join(f"{name} on {device}" for name, device in status["engines"].items()) or "-"),
+        *_refused(status["refused"]),
         ("memory", f"{status['memory_mb']:.0f} MB"),
     ]
+
+
+def _refused(refused: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
+    """One row for each device that engines do not use, with the reason; nothing where they use the best."""
+    found = {device: why for reasons in refused.values() for device, why in reasons.items()}
+    return [(f"not {device}", why) for device, why in found.items()]
 
 
 def lines(status: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from xpcam.control.metrics import metrics
 from xpcam.control.models import Calibrated, Frames, Judged, Kept, Rates, Status, Times
 from xpcam.errors import ControlError
 from xpcam.gallery.store import Store
+from xpcam.inference.engine import reports_of
 from xpcam.live import Live
 from xpcam.meter import LATELY, Durations, resident_mb
 from xpcam.pipeline import Pipeline
@@ -46,6 +47,7 @@ class Control:
     def status(self) -> Status:
         """How the run is."""
         meter, settings = self.pipeline.meter, self.steering.settings
+        engines = self.pipeline.engines()
         generated, published = meter.rates()
         frames = Frames(
             generated=meter.generated,
@@ -71,7 +73,8 @@ class Control:
             stages_ms={name: _times(durations) for name, durations in meter.stages.items()},
             faults=self.live.faults,
             stood_still_s=self.live.stood_still,
-            engines=dict(self.pipeline.engines()),
+            engines=dict(engines),
+            refused={one.name: dict(one.refusals) for one in reports_of(engines)},
             memory_mb=resident_mb(),
         )
 

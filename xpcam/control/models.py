@@ -73,6 +73,9 @@ class Status(Strict):
         description="seconds in which nothing went on: the machine was suspended, or the program stopped"
     )
     engines: dict[str, str] = Field(description="on which device each engine really runs")
+    refused: dict[str, dict[str, str]] = Field(
+        description="why each engine runs on nothing faster: reasons by device, by engine"
+    )
     memory_mb: float
 
 

@@ -194,6 +194,11 @@ class Running(Mapping[str, str]):
         return tuple(engine.report for engine in self._engines.values())
 
 
+def reports_of(running: Mapping[str, str]) -> tuple[EngineReport, ...]:
+    """What runs the engines and why nothing faster does, where that is known."""
+    return running.reports if isinstance(running, Running) else ()
+
+
 def default_threads() -> int:
     """Threads within one run: the cores this process may use, at most two."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
