@@ -122,18 +122,29 @@ def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(no_gpu: None, model: 
         Engine(model, device=device)
 
 
-def test_auto_falls_back_to_the_cpu_and_says_why(
+def test_without_a_gpu_auto_runs_on_the_cpu_and_says_nothing(
     no_gpu: None, model: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert Engine(model, device="auto").device == "cpu"
-    assert Engine(model, device="auto").device == "cpu"
-    refusals = [record.message for record in caplog.records if "not used" in record.message]
-    assert len(refusals) == 1
-    assert "TensorRT not used: " in refusals[0]
-    assert "CUDA not used: " in refusals[0]
-    assert "engine means runs on CPU" in caplog.text
-    assert capfd.readouterr().err == ""
+    engine = Engine(model, device="auto")
+    assert engine.device == "cpu"
+    assert [record.message for record in caplog.records] == ["engine means runs on CPU"]
+    assert engine.report.refusals.keys() == {"tensorrt", "cuda"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_gpu_that_cannot_be_used_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    everything = [provider for _, provider in providers.NAMES.values()]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: everything)
+    monkeypatch.setattr(providers, "machine", lambda: machine(cuda=(12, 2), driver="535.1"))
+    assert [Engine(model).device for _ in range(2)] == ["cpu", "cpu"]
+    (refusal,) = [record for record in caplog.records if "not used" in record.message]
+    assert refusal.levelno == logging.INFO
+    assert "TensorRT not used: the driver 535.1 runs CUDA 12.2" in refusal.message
+    assert "CUDA not used: the driver 535.1" in refusal.message
 
 
 def test_the_order_is_tensorrt_cuda_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ def choose_providers(device: Device) -> Choice:
     if device in refusals:
         raise EngineError(not_possible(device, refusals[device]))
     choice = Choice((*(name for name in wanted if name not in refusals), "cpu"), refusals)
-    if refusals:
-        log.info("%s", choice)
+    if refusals:  # a machine without an NVIDIA GPU is nothing to be told
+        log.log(logging.INFO if machine().driver else logging.DEBUG, "%s", choice)
     return choice
 
 
