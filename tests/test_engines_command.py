@@ -1,5 +1,6 @@
 """`xpcam engines`: what it shows, builds and removes, on a machine with a GPU and on one without."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 from gpus import EMPTY, MACHINE
 from models import write_model
+from rich.console import Console
 from test_trt_build import Builder
 from typer.testing import CliRunner, Result
 
 from xpcam import cli
+from xpcam.commands import watching
 from xpcam.errors import EngineError, SettingsError
 from xpcam.inference import compiling, preflight, providers, trt_build, trt_cache
 from xpcam.inference.compiling import reference
@@ -123,3 +126,16 @@ def test_what_is_kept_is_shown_and_what_is_foreign_goes(
     assert [kept.key for kept in trt_cache.everything()] == [key_of(model, "fp16")]
     assert engines("clean", "--all").stdout.startswith("1 removed from")
     assert trt_cache.everything() == []
+
+
+def test_the_remedy_is_shown_whole_while_a_run_is_watched() -> None:
+    """Rich takes [cuda] for markup."""
+    remedy = "not installed: libcudnn.so.9: pip install 'xpcam[cuda]'"
+    shown = Console(record=True, width=200, file=io.StringIO())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watching, "EVERY", 0.0)
+        patch.setattr(watching, "rows", lambda status: watching._refused(status["refused"]))
+        refused = {"face_params": {"cuda": remedy}, "face_detector": {"cuda": remedy}}
+        watching.watch(lambda: {"name": "studio", "refused": refused}, shown, times=1)
+    text = shown.export_text()
+    assert text.count(f"not cuda  {remedy}") == 1

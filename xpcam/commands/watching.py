@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 EVERY: Final = 0.5  # seconds between two looks
 
@@ -61,7 +62,7 @@ def watch(look: Callable[[], dict[str, Any]], console: Console | None = None, ti
             status = look()
             table.add_row("[bold]xpcam", f"[bold]{status['name']}")
             for name, value in rows(status):
-                table.add_row(name, value)
+                table.add_row(name, Text(value))  # no markup: a remedy may hold brackets
             view.update(table, refresh=True)
             seen += 1
             if seen == times:
