@@ -38,7 +38,9 @@ def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, track
 
 def settings(**values: Any) -> Settings:
     """Settings of a run that needs nothing."""
-    return Settings(**{"target": Path("face.png"), "size": SIZE, "fps": 60, "output": "none", **values})
+    return Settings(
+        **{"target": Path("face.png"), "size": SIZE, "fps": 60, "output": "none", "governor": False, **values}
+    )
 
 
 def recorded(clip: Path) -> list[Pixels]:

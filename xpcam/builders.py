@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
+from xpcam.governor import Governor
 from xpcam.inference.engine import Contract, Engine, Running
 from xpcam.meter import Meter
 from xpcam.pipeline import Pipeline
@@ -45,6 +46,13 @@ def open_steering(settings: Settings, pipeline: Pipeline, stack: ExitStack) -> S
     steering = Steering(settings, pipeline.targets, open_loader(settings), pipeline.relearn)
     stack.callback(steering.close)
     return steering
+
+
+def open_governor(settings: Settings, steering: Steering) -> Governor | None:
+    """What keeps the rate of a live run, where the settings want that."""
+    if not settings.governor:
+        return None
+    return Governor(settings.fps, lambda quality: steering.soon(partial(steering.spare, quality)))
 
 
 def open_pipeline(

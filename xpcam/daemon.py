@@ -4,7 +4,7 @@ import logging
 import socket
 from contextlib import AbstractContextManager, ExitStack, closing
 
-from xpcam.builders import open_pipeline, open_steering
+from xpcam.builders import open_governor, open_pipeline, open_steering
 from xpcam.camera.on_demand import CameraOnDemand
 from xpcam.camera.opening import Camera, Known, check_camera, open_camera
 from xpcam.camera.spec import table_of
@@ -50,7 +50,8 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         steering = open_steering(settings, pipeline, stack)
         stack.enter_context(call_on_signal("SIGUSR1", lambda: steering.soon(steering.learn_neutral)))
         stack.enter_context(call_on_signal("SIGUSR2", lambda: steering.soon(steering.show_next)))
-        live = Live(settings, output, pipeline, heart, stop)
+        governor = open_governor(settings, steering)
+        live = Live(settings, output, pipeline, heart, stop, governor)
         if instance is not None:
             control = Control(live, pipeline, output, steering, default_store(), stop)
             stack.enter_context(_serving(control, instance, settings.control_port))

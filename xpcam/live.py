@@ -10,6 +10,7 @@ from xpcam.camera.on_demand import CameraOnDemand
 from xpcam.contact_sheet import ContactSheet
 from xpcam.demand import Demand, Wanted
 from xpcam.frame import Frame, Pixels
+from xpcam.governor import Governor, Seen
 from xpcam.pacing import Slots
 from xpcam.pipeline import Pipeline, publish
 from xpcam.retargeting.parameter_file import ParameterFile
@@ -37,6 +38,7 @@ class Live:
         pipeline: what makes them.
         heart: told of every round of the loop.
         stop: ends the run.
+        governor: is told how long each picture took; None: nobody keeps the rate.
 
     Attributes:
         state: what is being done: a face is followed, the target idles, or nothing is done.
@@ -50,7 +52,11 @@ class Live:
         pipeline: Pipeline,
         heart: Heartbeat,
         stop: threading.Event,
+        governor: Governor | None = None,
     ) -> None:
+        self.governor = governor
+        self._before: Seen | None = None
+        self._worked = 0.0  # seconds that all pictures until the last one took
         self._settings = settings
         self._output = output
         self._pipeline = pipeline
@@ -112,9 +118,11 @@ class Live:
             at = now - self._began
             if at >= table.duration and not self._settings.loop:
                 break
+            self._worked = self._meter.worked
             pixels = self._pipeline.follow(table.motion(at % table.duration), now)
             publish(self._output, pixels, self._meter, self._slots.take())
             self._meter.made()
+            self._keep_rate(now, None)
             self.state = "following"
             self._beat()
         self._tell_missed()
@@ -153,6 +161,7 @@ class Live:
                 self._begin()
             self._tell_awake()
             self._seen_at = now
+            self._worked = self._meter.worked
             self._pixels = self._pipeline.step(frame, frame.captured_at)
         elif now - self._seen_at > GONE_AFTER and (self._output.watched or self._counting):
             self._pixels = self._pipeline.step(None, now)
@@ -167,6 +176,14 @@ class Live:
         self.state = "following" if self._pipeline.following else "idling"
         if frame is not None:
             self._meter.delivered(frame)
+            seen = Seen(frame.sequence, frame.captured_at)
+            self._keep_rate(frame.captured_at, seen.period_since(self._before))
+            self._before = seen
+
+    def _keep_rate(self, at: float, period: float | None) -> None:
+        """Tell the governor what the picture of `at` seconds took."""
+        if self.governor is not None:
+            self.governor.made(self._meter.worked - self._worked, at, period)
 
     def _doze(self) -> None:
         """Do nothing until somebody looks; the idling target stays on the output."""

@@ -170,6 +170,11 @@ class Meter:
         self._given.add(time.monotonic())
 
     @property
+    def worked(self) -> float:
+        """Seconds of all stages so far but decoding, which has a thread of its own."""
+        return sum(times.total for name, times in self.stages.items() if name != "decode")
+
+    @property
     def seconds(self) -> float:
         """Length of the run so far."""
         return time.monotonic() - self._began

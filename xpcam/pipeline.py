@@ -15,6 +15,7 @@ from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.meter import Meter
 from xpcam.rendering.renderer import LOOK, Look
 from xpcam.rendering.target_switch import OnAir, TargetSwitch
+from xpcam.retargeting.between import Between
 from xpcam.retargeting.idling import Presence
 from xpcam.retargeting.neutral import Neutral, NeutralFinder
 from xpcam.retargeting.retargeter import Gains, Motion, mirrored, observe
@@ -85,6 +86,7 @@ class Pipeline:
         self._known = neutral
         self._presence = Presence()
         self._absence = Absence()
+        self._between = Between()
         self._engine_fault = ""
         self._seen_at = -np.inf
         self._relearn = False
@@ -100,13 +102,19 @@ class Pipeline:
 
         The picture stays as it is for two further calls; the renderer owns it.
         """
+        live = self.targets.current()
         if frame is None:
             self._tracker.reset()
             self._absence.forget()
-        person = self._track(frame) if frame is not None else None
-        live = self.targets.current()
+            self._between.reset()
+        else:
+            self.meter.add("decode", frame.decode_seconds)
+        wanted = frame is not None and self._between.wants(live.track_every)
+        person = self._track(frame) if frame is not None and wanted else None
         with self.meter.stage("retarget"):
-            params = self._act(live, self._observe(live, person, at), at)
+            if wanted:
+                self._between.take(self._observe(live, person, at))
+            params = self._act(live, self._between.motion(live.track_every), at)
         with self.meter.stage("render"):
             return live.animated.render(params)
 
@@ -132,6 +140,7 @@ class Pipeline:
 
     def learn(self, frame: Frame) -> bool:
         """Learn the neutral face from a frame that is not shown; whether there was a face to learn from."""
+        self.meter.add("decode", frame.decode_seconds)
         person = self._track(frame)
         return person is not None and self._neutral.update(person, frame.captured_at) is not None
 
@@ -165,7 +174,6 @@ class Pipeline:
         return observe(person, neutral, live.by_parameters)
 
     def _track(self, frame: Frame) -> FaceParams | None:
-        self.meter.add("decode", frame.decode_seconds)
         with self.meter.stage("track"):
             try:
                 person = self._tracker.track(frame)

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     threads: int = option(0, "CPU threads of an engine; 0 chooses", least=0, most=64)
     tracker: Literal["face_params"] = option("face_params", "what reads the face")
 
+    governor: bool = option(True, "where pictures come late, make them with less until they come in time")
     loop: bool = option(True, "start a video file again when it ends")
     seconds: float = option(
         0.0, "stop after this long; 0 runs until stopped", unit="s", least=0, most=10_000_000

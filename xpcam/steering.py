@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from xpcam.camera.spec import home_resolved
 from xpcam.errors import TargetError, XpcamError
+from xpcam.governor import Quality
 from xpcam.rendering.renderer import Look
 from xpcam.rendering.target_switch import OnAir, TargetSwitch
 from xpcam.retargeting.neutral import Neutral
@@ -105,6 +106,10 @@ class Steering:
         """Do this in a thread; what goes wrong is logged. For signal handlers."""
         self._asked.put(ask)  # SimpleQueue.put may interrupt itself
 
+    def spare(self, quality: Quality) -> None:
+        """Make pictures with so much from now on."""
+        self._ask(lambda: self._spare(quality))
+
     def close(self) -> None:
         """Finish what was begun, and take no more."""
         self._closing = True
@@ -139,6 +144,13 @@ class Steering:
         changed = ", ".join(f"{name} {value}" for name, value in values.items())
         log.info("changed: %s", changed or "nothing")
         return wanted
+
+    def _spare(self, quality: Quality) -> None:
+        live = self._targets.latest
+        look = replace(live.look, interior_every=quality.interior_every, coarse=quality.coarse)
+        if look != live.look:
+            live = live.drawn(look)
+        self._targets.put(replace(live, track_every=quality.track_every))
 
     def _use(self, named: str) -> str:
         try:

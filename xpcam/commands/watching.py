@@ -32,6 +32,7 @@ def rows(status: dict[str, Any]) -> list[tuple[str, str]]:
             "published",
             f"{rates['published']:.1f} of {rates['wanted']:.0f} wanted, {frames['published']} in all",
         ),
+        ("quality", _quality(status["quality"])),
         ("dropped", f"{frames['dropped']} camera frames; {frames['late']} pictures too late"),
         ("latency", f"{latency['p50']:.1f} ms median, {latency['p95']:.1f} ms p95"),
         ("stages, median", f"{', '.join(stages)} ms"),
@@ -46,6 +47,10 @@ def _refused(refused: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
     """One row for each device that engines do not use, with the reason; nothing where they use the best."""
     found = {device: why for reasons in refused.values() for device, why in reasons.items()}
     return [(f"not {device}", why) for device, why in found.items()]
+
+
+def _quality(quality: dict[str, Any] | None) -> str:
+    return "full, no governor" if quality is None else f"{quality['name']}: {quality['why']}"
 
 
 def lines(status: dict[str, Any]) -> str:

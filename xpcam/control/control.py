@@ -8,9 +8,10 @@ from pathlib import Path
 
 from xpcam import __version__
 from xpcam.control.metrics import metrics
-from xpcam.control.models import Calibrated, Frames, Judged, Kept, Rates, Status, Times
+from xpcam.control.models import Calibrated, Frames, Judged, Kept, Made, Rates, Status, Times
 from xpcam.errors import ControlError
 from xpcam.gallery.store import Store
+from xpcam.governor import STEPS, Governor
 from xpcam.inference.engine import reports_of
 from xpcam.live import Live
 from xpcam.meter import LATELY, Durations, resident_mb
@@ -73,6 +74,7 @@ class Control:
             stages_ms={name: _times(durations) for name, durations in meter.stages.items()},
             faults=self.live.faults,
             stood_still_s=self.live.stood_still,
+            quality=_made(self.live.governor),
             engines=dict(engines),
             refused={one.name: dict(one.refusals) for one in reports_of(engines)},
             memory_mb=resident_mb(),
@@ -134,6 +136,13 @@ class Control:
 def _times(durations: Durations) -> Times:
     p50, p95 = durations.percentiles_ms(LATELY)
     return Times(p50=p50, p95=p95)
+
+
+def _made(governor: Governor | None) -> Made | None:
+    if governor is None:
+        return None
+    step, why = governor.state
+    return Made(step=step, name=STEPS[step].name, why=why, changes=governor.changes)
 
 
 def _live(settings: Settings) -> dict[str, object]:

@@ -27,6 +27,9 @@ def _lines(status: Status, meter: Meter) -> Iterator[str]:
         yield from _one(name, "counter", meaning, value)
     yield from _one("fps_generated", "gauge", "Pictures generated per second.", rates.generated)
     yield from _one("fps_published", "gauge", "Pictures published per second.", rates.published)
+    if status.quality is not None:
+        yield from _one("quality_step", "gauge", "0: full; above: less, for the rate.", status.quality.step)
+        yield from _one("quality_changes_total", "counter", "Changes of the step.", status.quality.changes)
     if status.readers is not None:
         yield from _one("readers", "gauge", "Programs that look, at least.", status.readers)
     yield from _one("memory_bytes", "gauge", "Resident memory.", status.memory_mb * 1e6)

@@ -48,6 +48,15 @@ class Times(Strict):
     p95: float
 
 
+class Made(Strict):
+    """With what pictures are made, where the rate needs keeping."""
+
+    step: int = Field(description="0: full quality; each further one is made with less")
+    name: str
+    why: str
+    changes: int = Field(description="how often the step changed")
+
+
 class Status(Strict):
     """How a run is."""
 
@@ -72,6 +81,7 @@ class Status(Strict):
     stood_still_s: float = Field(
         description="seconds in which nothing went on: the machine was suspended, or the program stopped"
     )
+    quality: Made | None = Field(description="null with --no-governor: always full")
     engines: dict[str, str] = Field(description="on which device each engine really runs")
     refused: dict[str, dict[str, str]] = Field(
         description="why each engine runs on nothing faster: reasons by device, by engine"

@@ -46,6 +46,30 @@ class Lips:
     sources: Floats
 
 
+class Drawings:
+    """How often the inside of a mouth is drawn, and the last drawing; a clip's mouths share it.
+
+    Args:
+        every: of so many pictures one has it drawn anew, the others show the last one where the lips are now.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+        self._last: tuple[int, Floats, Box | None] | None = None
+        self._age = 0
+
+    def last(self, size: int) -> tuple[Floats, Box | None] | None:
+        """The drawing to show once more, and what of the crop it holds; None: draw it anew."""
+        self._age += 1
+        if self._last is None or self._last[0] != size or self._age >= self.every:
+            return None
+        return self._last[1:]
+
+    def keep(self, size: int, drawn: Floats, box: Box | None) -> None:
+        """Keep a drawing, which nobody changes any more."""
+        self._last, self._age = (size, drawn, box), 0
+
+
 class Mouth:
     """The interior of one target's mouth.
 
@@ -56,6 +80,7 @@ class Mouth:
         own: whether what the picture shows between the lips may be shown.
         interior: "on" paints teeth, gums and tongue, "dark" darkness, "off" nothing.
         engine: makes what is painted belong to the face; without it, it stays as it is drawn.
+        drawings: how often it is painted; each time by default.
     """
 
     def __init__(
@@ -67,7 +92,9 @@ class Mouth:
         own: bool = True,
         interior: Interior = "on",
         engine: MouthEngine | None = None,
+        drawings: Drawings | None = None,
     ) -> None:
+        self._drawings = drawings or Drawings()
         apart = gap(face, LIPS_APART)
         self._interior, self._engine = interior, engine
         self._gap = apart if own else 0.0
@@ -128,17 +155,29 @@ class Mouth:
         if self._proxy is None:
             return self._dark(mask)
         matrix = crop_matrix(lips.params.landmarks, self._proxy.size)
-        whole = self._engine is not None  # an engine looks at all of it
-        box = None if whole else _seen(matrix, corner, mask.shape, self._proxy.size)
-        drawn, opened = self._drawn(lips, self._proxy, matrix, box)
-        if self._engine is not None:
-            drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
-            np.clip(drawn, 0.0, 255.0, out=drawn)
+        drawn, box = self._drawings.last(self._proxy.size) or self._paint(
+            moving, lips, mask, corner, matrix, self._proxy
+        )
         matrix[:, 2] += matrix[:, :2] @ corner
         if box is not None:
             matrix[:, 2] -= (box[1].start, box[0].start)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(_warped(drawn, matrix, mask.shape, flags), np.float32)
+
+    def _paint(
+        self, moving: Pixels, lips: Lips, mask: Floats, corner: Floats, matrix: Floats, proxy: MouthProxy
+    ) -> tuple[Floats, Box | None]:
+        """The interior in the mouth's crop, and what of the crop was painted."""
+        whole = self._engine is not None  # an engine looks at all of it
+        spare = 0 if self._drawings.every == 1 else proxy.size // 12  # for the lips to open until the next
+        box = None if whole else _seen(matrix, corner, mask.shape, proxy.size, 2 + spare)
+        drawn, opened = self._drawn(lips, proxy, matrix, box)
+        if self._engine is not None:
+            drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
+            np.clip(drawn, 0.0, 255.0, out=drawn)
+        if self._drawings.every > 1:
+            self._drawings.keep(proxy.size, drawn, box)
+        return drawn, box
 
     def _drawn(self, lips: Lips, proxy: MouthProxy, matrix: Floats, box: Box | None) -> tuple[Floats, Floats]:
         """The interior drawn in the mouth's crop or a `box` of it, and the (size, size) opening."""
@@ -177,13 +216,16 @@ class Mouth:
         return np.asarray(style.flesh + (style.throat - style.flesh) * np.minimum(depth * depth * 1.3, 1.0))
 
 
-def _seen(matrix: Floats, corner: Floats, shape: tuple[int, ...], size: int) -> Box:
-    """What of the mouth's crop a part of the picture shows that begins at `corner` and is `shape` large."""
+def _seen(matrix: Floats, corner: Floats, shape: tuple[int, ...], size: int, beyond: int) -> Box:
+    """What of the mouth's crop a part of the picture shows that begins at `corner` and is `shape` large.
+
+    With so many pixels `beyond` it.
+    """
     height, width = shape
     ends = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float32) + corner
     inside = ends @ matrix[:, :2].T + matrix[:, 2]
-    left, top = np.clip(np.floor(inside.min(axis=0)) - 2, 0, size - 1).astype(int)
-    right, bottom = np.clip(np.ceil(inside.max(axis=0)) + 3, (left + 1, top + 1), size).astype(int)
+    left, top = np.clip(np.floor(inside.min(axis=0)) - beyond, 0, size - 1).astype(int)
+    right, bottom = np.clip(np.ceil(inside.max(axis=0)) + beyond + 1, (left + 1, top + 1), size).astype(int)
     return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from xpcam.face.landmarks import LIPS_APART, apply_pose, gap, unpose
 from xpcam.frame import FaceParams, Pixels
 from xpcam.mouth.clip_mouth import paint_out
+from xpcam.mouth.interior import Drawings
+from xpcam.rendering.coarse import CoarseRenderer, renderer_of
 from xpcam.rendering.renderer import LOOK, Look, Renderer
 from xpcam.retargeting.retargeter import Gains, Motion, Retargeter
 from xpcam.target.clip import TargetClip
@@ -50,7 +52,7 @@ class AnimatedStill:
     def __init__(self, target: Target, gains: Gains, look: Look = LOOK) -> None:
         self._target, self._gains = target, gains
         self._retargeter = Retargeter(target.params, gains)
-        self._renderer = Renderer(target, look)
+        self._renderer = renderer_of(target, look)
 
     def act(self, motion: Motion, _followed: float, _at: float, /) -> FaceParams:
         """The target's face making the motion."""
@@ -87,7 +89,7 @@ class Scene:
 
     picture: Pixels
     face: FaceParams
-    renderer: Renderer
+    renderer: Renderer | CoarseRenderer
     trust: float
 
 
@@ -106,6 +108,7 @@ class AnimatedClip:
     ) -> None:
         self._clip, self._gains = clip, gains
         self._look = replace(look, relight=False)
+        self._drawings = Drawings(look.interior_every)
         self._began = began
         calm = clip.face(clip.reference).pose
         self._retargeter = Retargeter(FaceParams(apply_pose(clip.neutral, calm), calm, 1.0), gains)
@@ -155,7 +158,8 @@ class AnimatedClip:
         face, eyes = self._donor.give(picture, self._clip.face(index))
         if gap(unpose(face.landmarks, face.pose), LIPS_APART) > APART:
             paint_out(picture, face)
-        renderer = Renderer(laid_out(picture, self._clip.bounds, face), self._look, eyes=eyes)
+        laid = laid_out(picture, self._clip.bounds, face)
+        renderer = renderer_of(laid, self._look, eyes=eyes, drawings=self._drawings)
         return Scene(filmed, face, renderer, float(self._clip.trust[index]))
 
 

@@ -29,7 +29,7 @@ from xpcam.face.landmarks import (
 )
 from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.mouth.engine import MouthEngine
-from xpcam.mouth.interior import Interior, Lips, Mouth
+from xpcam.mouth.interior import Drawings, Interior, Lips, Mouth
 from xpcam.rendering.relighting import Relighter
 from xpcam.target.eyes import Eyes, own_eyes
 from xpcam.target.still import OPENINGS, RING_PLACES, Target
@@ -58,11 +58,15 @@ class Look:
         relight: shade its face anew when its head turns.
         interior: what shows between its lips where its picture does not (`Mouth`).
         engine: the mouth engine, which its owner closes.
+        interior_every: of so many pictures one has what shows between its lips drawn anew.
+        coarse: how many pixels of the picture one drawn pixel takes, on a side (`rendering.coarse`).
     """
 
     relight: bool = True
     interior: Interior = "on"
     engine: MouthEngine | None = None
+    interior_every: int = 1
+    coarse: float = 1.0
 
 
 LOOK = Look()
@@ -76,19 +80,30 @@ class Renderer:
         look: how it is drawn.
         eyes: those of the clip that the target is a frame of. What is seen between its lips is then never
             the frame's own either: it changes from frame to frame.
+        drawings: those of the clip's mouths.
+
+    Attributes:
+        region: what it draws of the picture.
     """
 
-    def __init__(self, target: Target, look: Look = LOOK, *, eyes: Eyes | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        look: Look = LOOK,
+        *,
+        eyes: Eyes | None = None,
+        drawings: Drawings | None = None,
+    ) -> None:
         self._target = target
         self._still = target.mesh.still
         height, width = target.picture.shape[:2]
-        self._region = even_region(self._still, target.bounds)
+        self.region = even_region(self._still, target.bounds)
         self._scale = np.array([width + 2 * MARGIN, height + 2 * MARGIN], np.float32)
         self._places = Places(
             np.array([[self._scale[0], 0, -MARGIN], [0, self._scale[1], -MARGIN]], np.float32)
         )
-        self._sampler = PictureSampler(target.picture, self._region.size)
-        self._smooth = SmoothMap(target.mesh.triangles, _of_the_face(target), self._region, self._places)
+        self._sampler = PictureSampler(target.picture, self.region.size)
+        self._smooth = SmoothMap(target.mesh.triangles, _of_the_face(target), self.region, self._places)
         self._openings = [
             Opening(contour, target.mesh.triangles, self._still, shape)
             for contour, shape in ((RIGHT_EYE, (1.3, 1.0)), (LEFT_EYE, (1.3, 1.0)), (INNER_LIPS, (1.5, 1.2)))
@@ -111,9 +126,10 @@ class Renderer:
             own=eyes is None,
             interior=look.interior,
             engine=look.engine,
+            drawings=drawings or Drawings(look.interior_every),
         )
         self._eyes = eyes or own_eyes(target.picture, target.params.landmarks)
-        self._relighter = Relighter(target, self._region.size) if look.relight else None
+        self._relighter = Relighter(target, self.region.size) if look.relight else None
 
     def render(self, params: FaceParams) -> Pixels:
         """The target making the face that `params` (in pixels of the target's picture) describes."""
@@ -121,19 +137,19 @@ class Renderer:
         shown = self._mouth.shown(face_landmarks.gap(face, LIPS_APART))
         points, depth = self._place(params, face)
         self._values[:, :2] = np.clip((self._sources(face, shown) + MARGIN) / self._scale, 0.0, 1.0)
-        points -= self._region.corner
+        points -= self.region.corner
         sources = self._smooth.draw(points, self._values, depth)
         *eyes, (mouth, lips) = self._refine(sources, points, depth)
         if len(self._outputs) < BUFFERS:
             self._outputs.append(self._target.picture.copy())
         output = self._outputs[self._turn]
         self._turn = (self._turn + 1) % BUFFERS
-        moving = output[self._region.slices]
+        moving = output[self.region.slices]
         self._sampler.into(moving, sources)
         self._turn_eyes(moving, params, eyes, sources)
         self._close_eyes(moving, params, face, points, depth)
         if shown > 0 and not mouth.empty:
-            seen = Lips(params, face, self._region.corner, mouth, lips, sources[mouth.slices])
+            seen = Lips(params, face, self.region.corner, mouth, lips, sources[mouth.slices])
             self._mouth.fill(moving, seen, shown)
         if self._relighter is not None:
             self._relighter.shade(moving, points, depth, params.pose)
@@ -146,7 +162,7 @@ class Renderer:
         """
         refined: list[tuple[Region, Floats]] = []
         for opening in self._openings:
-            region, drawn = opening.draw(points, self._values, depth, self._region.size)
+            region, drawn = opening.draw(points, self._values, depth, self.region.size)
             if not region.empty:  # a face may look over the picture's edge
                 sharp = self._places.of(drawn)
                 cv2.copyTo(sharp, cv2.inRange(drawn[..., 2], 0.01, 2.0), sources[region.slices])
@@ -213,7 +229,7 @@ class Renderer:
         for eye, share in enumerate(shut):
             if share <= LID[0]:
                 continue
-            region, drawn = self._lids[eye].draw(points, values, depth, self._region.size)
+            region, drawn = self._lids[eye].draw(points, values, depth, self.region.size)
             if region.empty:
                 continue
             amount = smoothstep((share - LID[0]) / (LID[1] - LID[0]))

@@ -32,6 +32,7 @@ class OnAir:
         neutral: the person's neutral face where it is known; None: it is learned by itself.
         choices: the stills of a folder, one of which is on show; empty for one target.
         index: which of them.
+        track_every: of so many frames one is tracked.
     """
 
     animated: AnimatedTarget
@@ -42,6 +43,7 @@ class OnAir:
     neutral: Neutral | None = None
     choices: tuple[Stored, ...] = ()
     index: int = 0
+    track_every: int = 1
 
     @classmethod
     def of(
