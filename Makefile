@@ -9,7 +9,7 @@ PORTRAIT = portrait=$$($(BIN)/python -c \
     'import openpeople; print(openpeople.curated.get("P009").asset_path("studio_portrait"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-device check bench gpu-check evaluate
+.PHONY: help demo test test-device soak check bench gpu-check evaluate
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,10 @@ test: $(VENV)/dev  ## every test (those that need hardware say why they are skip
 
 test-device: $(VENV)/dev  ## the virtual camera against the real kernel driver (Debian 12; takes long)
 	@tests/device/run.sh || [ $$? -eq 77 ]
+
+SECONDS = 300
+soak: $(VENV)/dev  ## the daemon for long, steered and harmed: memory, descriptors, rate; SECONDS=3600, SOAK="--fps 5"
+	@$(BIN)/python tests/soak/soak.py --seconds $(SECONDS) $(SOAK)
 
 check: $(VENV)/dev  ## ruff, mypy --strict, version equal to the changelog's
 	@$(BIN)/ruff check .

@@ -12,7 +12,6 @@ import av
 import cv2
 import numpy as np
 
-FPS = 30
 BOUNDARY = "picture"
 HEAD = (
     "HTTP/1.0 200 OK\r\nConnection: close\r\n"
@@ -43,10 +42,11 @@ class NetworkCamera:
         url: what goes to `--camera`.
     """
 
-    def __init__(self, clip: Path) -> None:
-        seen = pictures(clip)
+    def __init__(self, clip: Path, fps: int) -> None:
+        seen = pictures(clip)[:: max(1, 30 // fps)]
+        self._fps = fps
         self._face = [encoded(one) for one in seen]
-        self._dark = [encoded((one * 0.03).astype(np.uint8)) for one in seen[::30]]
+        self._dark = [encoded((one * 0.03).astype(np.uint8)) for one in seen[:3]]
         self._nobody = [encoded(np.full_like(seen[0], 120))]
         self._mode: Mode = "face"
         self._clients: list[socket.socket] = []
@@ -108,7 +108,7 @@ class NetworkCamera:
             client.sendall(HEAD)
             began = time.monotonic()
             for number in count():
-                time.sleep(max(0.0, began + number / FPS - time.monotonic()))
+                time.sleep(max(0.0, began + number / self._fps - time.monotonic()))
                 if self._mode == "silent":
                     continue
                 shown = {"dark": self._dark, "nobody": self._nobody}.get(self._mode, self._face)
