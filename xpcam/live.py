@@ -146,7 +146,7 @@ class Live:
 
     @property
     def stood_still(self) -> float:
-        """Seconds in which nothing went on, because the machine was suspended or the program stopped."""
+        """Seconds in which nothing went on, because the machine was suspended or this was held up."""
         return self._standstill.seconds
 
     def _count_readers(self) -> int | None:

@@ -1,10 +1,10 @@
-"""Notices that the machine was suspended, or that the program stood still."""
+"""Notices that the machine was suspended, or that the program was held up."""
 
 import logging
 import time
 from collections.abc import Callable
 
-LONGEST = 2.0  # seconds that a round of the frame loop may take
+LONGEST = 5.0  # seconds that a round of the frame loop may take, on the busiest machine
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,4 @@ class Standstill:
         passed, self._last = now - self._last, now
         if passed > LONGEST:
             self.seconds += passed
-            log.warning(
-                "nothing went on for %.0f s: the machine was suspended, or the program stopped", passed
-            )
+            log.warning("nothing went on for %.0f s: the machine was suspended, or this was held up", passed)

@@ -79,7 +79,7 @@ class Status(Strict):
         description="what does not work now, in a line for each part: camera, engines, face, output"
     )
     stood_still_s: float = Field(
-        description="seconds in which nothing went on: the machine was suspended, or the program stopped"
+        description="seconds in which nothing went on: the machine was suspended, or this was held up"
     )
     quality: Made | None = Field(description="null with --no-governor: always full")
     engines: dict[str, str] = Field(description="on which device each engine really runs")
