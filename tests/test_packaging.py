@@ -90,7 +90,7 @@ def test_render_from_another_folder(installed: Path, tmp_path: Path) -> None:
 def test_bench_measures_every_stage(installed: Path, tmp_path: Path) -> None:
     shown = json.loads(run(installed, "bench", "--json", "--seconds", "1", folder=tmp_path))
     assert set(shown) == {
-        *("fps", "mouth_open_fps", "latency_ms", "stages_ms", "rss_mb", "baseline_ms", "ratio")
+        *("fps", "mouth_open_fps", "latency_ms", "stages_ms", "engines", "rss_mb", "baseline_ms", "ratio")
     }
     assert shown["fps"] > 0
     assert shown["mouth_open_fps"] > 0
