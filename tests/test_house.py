@@ -31,7 +31,7 @@ def imported(path: Path) -> set[str]:
 
 IN_ORDER = """
     errors frame resources progress file_lock devices service warping face eyes inference
-    camera tracking retargeting mouth target rendering virtual_camera meter pipeline gallery
+    camera tracking retargeting mouth target rendering x2face virtual_camera meter pipeline gallery
     contracts contact_sheet device_report inspect pacing governor setting_types settings flags signals
     doctor demand standstill target_loader steering builders live control daemon offline bench commands
     machine_commands cli __main__
