@@ -2,8 +2,9 @@
 
     python -m engines.tensorrt_operators FILE.onnx ...
 
-The operators are those that ONNX-TensorRT lists as supported for TensorRT 10.15 (docs/operators.md of
-github.com/onnx/onnx-tensorrt), and of its restrictions those that the networks here could meet.
+Every export calls `require` before it writes its file. The operators are those that ONNX-TensorRT lists as supported
+for TensorRT 10.15 (docs/operators.md of github.com/onnx/onnx-tensorrt), and of its restrictions those that the networks
+here could meet.
 """
 
 import sys
@@ -16,6 +17,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
+TENSORRT = "10.15"  # whose list it is
 OPSET = 17
 LISTED = """
     Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization Cast CastLike Ceil
@@ -30,7 +32,6 @@ LISTED = """
     Where Xor
 """
 SUPPORTED = frozenset(LISTED.split())
-ON_CUDA = {"Transpose"}  # may stand between a uint8 input and its Cast: one step, which CUDA takes
 RESIZE = {
     "coordinate_transformation_mode": {"half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"},
     "mode": {"nearest", "linear"},
@@ -38,15 +39,23 @@ RESIZE = {
 }
 
 
-def problems(path: Path) -> list[str]:
-    """What TensorRT would not take, each in a line; an empty list where all is well."""
-    model = onnx.load(path)
+def require(model: Any) -> None:
+    """The last gate of an export: raises SystemExit, in one line, for a model that TensorRT would not take."""
+    if found := problems(model):
+        name = next((fact.value for fact in model.metadata_props if fact.key == "name"), model.graph.name)
+        raise SystemExit(
+            f"{name}: TensorRT {TENSORRT} would not take {'; '.join(found)}; nothing was written"
+        )
+
+
+def problems(model: Any) -> list[str]:
+    """What of an onnx.ModelProto TensorRT would not take, each in a line; an empty list where all is well."""
     found = [
         f"opset {opset.version} of {opset.domain or 'ONNX'!r}"
         for opset in model.opset_import
         if opset.domain not in ("", "ai.onnx") or opset.version > OPSET
     ]
-    return [*found, *_of_graph(model.graph), *_of_shapes(path)]
+    return [*found, *_of_graph(model.graph), *_of_shapes(model)]
 
 
 def _of_graph(graph: Any) -> Iterator[str]:
@@ -56,10 +65,7 @@ def _of_graph(graph: Any) -> Iterator[str]:
         if node.domain not in ("", "ai.onnx") or node.op_type not in SUPPORTED:
             yield f"operator {node.op_type}"
         if raw & set(node.input) and node.op_type != "Cast":
-            if node.op_type in ON_CUDA:
-                raw |= set(node.output)
-            else:
-                yield f"{node.op_type} of uint8"
+            yield f"{node.op_type} of uint8: cast it first"
         if node.op_type == "Resize":
             yield from _of_resize(node)
         if node.op_type == "GridSample" and ranks.get(node.input[0], 4) != 4:
@@ -73,14 +79,14 @@ def _of_resize(node: Any) -> Iterator[str]:
             yield f"Resize with {attribute.name} {attribute.s.decode()}"
 
 
-def _of_shapes(path: Path) -> Iterator[str]:
+def _of_shapes(model: Any) -> Iterator[str]:
     """Shapes that are not fixed once ONNX Runtime has folded what is constant, as it does before TensorRT sees it."""
     with tempfile.TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
         options.log_severity_level = 4
-        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         folded = onnx.shape_inference.infer_shapes(onnx.load(options.optimized_model_filepath))
     graph = folded.graph
     for value in [*graph.input, *graph.value_info, *graph.output]:
@@ -89,7 +95,7 @@ def _of_shapes(path: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    wrong = {path: found for path in map(Path, sys.argv[1:]) if (found := problems(path))}
+    wrong = {path: found for path in map(Path, sys.argv[1:]) if (found := problems(onnx.load(path)))}
     for path, found in wrong.items():
         print(f"{path}: {'; '.join(found)}", file=sys.stderr)
     raise SystemExit(1 if wrong or len(sys.argv) < 2 else 0)

@@ -5,26 +5,27 @@ from typing import Any
 
 import pytest
 from models import write_model
-from onnx import TensorProto, helper, save
+from onnx import TensorProto, helper, load, save
 
-from engines.tensorrt_operators import problems
+from engines.tensorrt_operators import TENSORRT, problems, require
 from xpcam.resources import SHIPPED, shipped
 
-FILES = [name for name in SHIPPED if name.endswith(".onnx")]
+ENGINES = Path(__file__).parent.parent / "engines"
+FILES = sorted(ENGINES.glob("*/*.onnx"))
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_shipped_engine_is_fit_for_tensorrt(name: str) -> None:
-    assert problems(shipped(name)) == []
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_an_engine_is_fit_for_tensorrt(file: Path) -> None:
+    assert problems(load(file)) == []
 
 
-def test_the_engines_are_among_them() -> None:
-    assert {"face_params.onnx", "face_detector.onnx"} <= set(FILES)
+def test_the_engines_that_ship_are_these() -> None:
+    assert {shipped(name) for name in SHIPPED if name.endswith(".onnx")} == set(FILES) != set()
 
 
 def test_a_shape_that_varies_is_found(tmp_path: Path) -> None:
     loose = write_model(tmp_path / "loose.onnx", ["batch", 8, 8, 3])
-    assert "image has no fixed shape" in problems(loose)
+    assert "image has no fixed shape" in problems(load(loose))
 
 
 def one_node(path: Path, operator: str, kind: int, opset: int = 17, **attributes: Any) -> Path:
@@ -47,9 +48,9 @@ def one_node(path: Path, operator: str, kind: int, opset: int = 17, **attributes
     [
         ("Relu", TensorProto.FLOAT, 17, {}, []),
         ("Relu", TensorProto.FLOAT, 18, {}, ["opset 18 of 'ONNX'"]),
-        ("Hardmax", TensorProto.FLOAT, 17, {}, ["operator Hardmax"]),
-        ("Transpose", TensorProto.UINT8, 17, {"perm": [0, 3, 1, 2]}, []),
-        ("Identity", TensorProto.UINT8, 17, {}, ["Identity of uint8"]),
+        ("Bernoulli", TensorProto.FLOAT, 17, {}, ["operator Bernoulli"]),
+        ("Transpose", TensorProto.UINT8, 17, {"perm": [0, 3, 1, 2]}, ["Transpose of uint8: cast it first"]),
+        ("Cast", TensorProto.UINT8, 17, {"to": TensorProto.UINT8}, []),
         ("Resize", TensorProto.FLOAT, 17, {"mode": "linear"}, []),
         ("Resize", TensorProto.FLOAT, 17, {"mode": "cubic"}, ["Resize with mode cubic"]),
     ],
@@ -57,4 +58,18 @@ def one_node(path: Path, operator: str, kind: int, opset: int = 17, **attributes
 def test_each_rule_can_fail(
     operator: str, kind: int, opset: int, attributes: dict[str, Any], said: list[str], tmp_path: Path
 ) -> None:
-    assert problems(one_node(tmp_path / "one.onnx", operator, kind, opset, **attributes)) == said
+    model = load(one_node(tmp_path / "one.onnx", operator, kind, opset, **attributes))
+    assert problems(model) == said
+
+
+def test_an_export_of_what_tensorrt_does_not_take_fails_in_one_line(tmp_path: Path) -> None:
+    require(load(one_node(tmp_path / "good.onnx", "Relu", TensorProto.FLOAT)))
+    with pytest.raises(SystemExit) as stopped:
+        require(load(one_node(tmp_path / "bad.onnx", "Bernoulli", TensorProto.FLOAT)))
+    said = f"Bernoulli: TensorRT {TENSORRT} would not take operator Bernoulli; nothing was written"
+    assert stopped.value.code == said
+
+
+def test_the_export_has_that_gate_before_it_writes() -> None:
+    text = (ENGINES / "face_params" / "export.py").read_text(encoding="utf-8")
+    assert 0 < text.find("require(model)") < text.find("write_bytes")
