@@ -31,7 +31,7 @@ def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, track
             raise camera
         return camera
 
-    monkeypatch.setattr(daemon, "check_camera", lambda spec: None)
+    monkeypatch.setattr(daemon, "check_camera", lambda spec, **_: None)
     monkeypatch.setattr(daemon, "open_camera", open_camera)
     yield
 

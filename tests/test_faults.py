@@ -19,6 +19,7 @@ from xpcam.commands import launching
 from xpcam.control import instance as instances
 from xpcam.control.client import Client
 from xpcam.devices import Holder
+from xpcam.errors import CameraError
 from xpcam.tracking import absence, reloading
 from xpcam.virtual_camera import lasting, pipewire
 
@@ -76,10 +77,13 @@ class Desk:
         self._caplog.clear()
 
 
-@pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Desk]:
+@contextmanager
+def at_a_desk(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, bus: Bus, **values: object
+) -> Iterator[Desk]:
     caplog.set_level(logging.INFO, "xpcam")
     made = Desk(caplog)
+    made.bus = bus
     for module in (capture, reloading):
         monkeypatch.setattr(module, "BACK_OFF", SOON)
     monkeypatch.setattr("xpcam.camera.on_demand.BACK_OFF", SOON)
@@ -93,7 +97,7 @@ def desk(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> I
     monkeypatch.setattr(builders, "open_tracker", made.engines.open)
     monkeypatch.setattr(target_loader, "load_target", lambda *_: prepared())
     monkeypatch.setattr(daemon, "open_output", made.outputs.open)
-    wanted = settings(fps=FPS, idle_timeout=0.2, camera="0", target=Path("face.png"))
+    wanted = settings(fps=FPS, idle_timeout=0.2, camera="0", target=Path("face.png"), **values)
     thread = threading.Thread(target=daemon.run_live, args=(wanted,))
     thread.start()
     try:
@@ -169,7 +173,29 @@ def suspend_the_machine(desk: Desk) -> None:
     desk.until(desk.is_well)
 
 
-def test_everything_fails_in_turn_and_comes_back(desk: Desk) -> None:
+def test_a_camera_that_is_not_there_at_the_start_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = Bus()
+    bus.present = None
+    with at_a_desk(monkeypatch, caplog, bus, wait_for_camera=True) as desk:
+        with desk.fault("camera", "no camera /dev/video0", logged="waiting for it"):
+            bus.present = CAMERA
+        assert bus.opened == ["/dev/video0"]
+        assert not any(poison_in(pixels) for pixels in desk.outputs.seen["device"][:5])
+    bus.present = None
+    with pytest.raises(CameraError, match="no camera /dev/video0"):
+        daemon.run_live(settings(fps=FPS, camera="0", control=False))
+
+
+def test_everything_fails_in_turn_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with at_a_desk(monkeypatch, caplog, Bus()) as desk:
+        everything_fails(desk)
+
+
+def everything_fails(desk: Desk) -> None:
     desk.until(desk.is_well)
     for harm in (harm_the_camera, harm_it_asleep, harm_what_is_seen, harm_the_outputs, suspend_the_machine):
         harm(desk)

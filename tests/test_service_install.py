@@ -194,7 +194,7 @@ def test_a_user_installs_one_file(tmp_path: Path, ran: Ran, run: Callable[[Comma
     plan = user_plan(Path('/opt/my "tools" 100%/xpcam'), config, tmp_path / "units")
     install(plan, print, run=run)
     (unit,) = (tmp_path / "units").iterdir()
-    assert 'ExecStart="/opt/my \\"tools\\" 100%%/xpcam" start\n' in unit.read_text()
+    assert 'ExecStart="/opt/my \\"tools\\" 100%%/xpcam" start --wait-for-camera\n' in unit.read_text()
     assert all(command[:2] == ("systemctl", "--user") for command in ran)
 
 

@@ -58,6 +58,16 @@ def test_a_loop_that_stands_still_feeds_nothing() -> None:
     assert "WATCHDOG=1" in told[0]
 
 
+def test_the_status_line_says_what_does_not_work() -> None:
+    heart, told, clock = beating()
+    heart.beat(1, 1)
+    clock.time += 11
+    heart.beat(1, 111, lambda: {"camera": "Cam is not there"})
+    assert told[-1].endswith(
+        "STATUS=10.1 pictures a second on the output, 0.1 of them new; camera: Cam is not there\n"
+    )
+
+
 @pytest.mark.parametrize(
     "environment", [{}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "8000000", "WATCHDOG_PID": "1"}]
 )

@@ -58,8 +58,10 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         if driver is not None:
             live.perform(driver)
             return meter.report()
-        known = check_camera(settings.camera)
-        camera = stack.enter_context(closing(CameraOnDemand(lambda: _open_camera(settings, known))))
+        known = check_camera(settings.camera, wait=settings.wait_for_camera)
+        camera = stack.enter_context(
+            closing(CameraOnDemand(lambda: _open_camera(settings, known), patient=settings.wait_for_camera))
+        )
         sheet = stack.enter_context(contact_sheet_at(settings.contact_sheet))
         live.follow(camera, sheet)
         report = meter.report(camera.dropped)

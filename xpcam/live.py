@@ -222,7 +222,7 @@ class Live:
 
     def _beat(self) -> None:
         self._standstill.look()
-        self._heart.beat(self._meter.generated, self._meter.published)
+        self._heart.beat(self._meter.generated, self._meter.published, lambda: self.faults)
 
     def _over(self) -> bool:
         return self._stop.is_set() or enough(self._settings, self._meter, time.monotonic() - self._began)

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     threads: int = option(0, "CPU threads of an engine; 0 chooses", least=0, most=64)
     tracker: Literal["face_params"] = option("face_params", "what reads the face")
 
+    wait_for_camera: bool = option(False, "idle until the camera is there, where it is not at the start")
     governor: bool = option(True, "where pictures come late, make them with less until they come in time")
     loop: bool = option(True, "start a video file again when it ends")
     seconds: float = option(

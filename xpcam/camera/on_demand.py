@@ -20,17 +20,24 @@ class CameraOnDemand:
 
     Args:
         opener: opens the camera, which may take a while. Raises CameraError.
+        patient: a failure to open it is retried, not raised, from the first time on.
         now: seconds, monotonic.
     """
 
-    def __init__(self, opener: Callable[[], Camera], *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        opener: Callable[[], Camera],
+        *,
+        patient: bool = False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._opener = opener
         self._now = now
         self._executor = ThreadPoolExecutor(1, "open-camera")
         self._opening: Future[Camera] | None = None
         self._camera: Camera | None = None
         self._asleep = True
-        self._patient = False
+        self._patient = patient
         self._failures = 0
         self._refusal = ""
         self._retry_at = -float("inf")
@@ -74,7 +81,8 @@ class CameraOnDemand:
     def latest(self, timeout: float) -> Frame | None:
         """The newest frame not handed out yet; None when none came within `timeout` seconds.
 
-        Raises CameraError where it does not open the first time, and what `Camera.latest` raises.
+        Raises CameraError where it does not open the first time, unless patient, and what `Camera.latest`
+        raises.
         """
         if self._camera is None:
             self._open(timeout)
@@ -117,7 +125,7 @@ class CameraOnDemand:
         else:
             self._patient = True
             if self._refusal:
-                log.info("camera: it opens again")
+                log.info("camera: it opens now")
             self._refusal = ""
 
     def _try_later(self, error: CameraError) -> None:

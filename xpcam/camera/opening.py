@@ -150,19 +150,31 @@ def open_camera(
     return capture
 
 
-def check_camera(spec: str, machine: Machine | None = None) -> Known:
-    """Whether `--camera` names a camera or a file, and which, without opening it; else CameraError."""
-    path = path_of(spec)
+def check_camera(spec: str, machine: Machine | None = None, *, wait: bool = False) -> Known:
+    """Whether `--camera` names a camera or a file, and which, without opening it.
+
+    Raises CameraError where it does not; with `wait` that is logged, and it may be there later.
+    """
     machine = machine or Machine()
     known = Known(spec, machine)
+    try:
+        _check(spec, known, machine)
+    except CameraError as error:
+        if not wait:
+            raise
+        log.warning("%s; waiting for it", error)
+    return known
+
+
+def _check(spec: str, known: Known, machine: Machine) -> None:
+    path = path_of(spec)
     if spec == DEMO or ("://" in spec and not spec.startswith("file://")):
-        return known
+        return
     device = known.find()
     if device is not None:
         webcam.check(device)
     elif not path.exists():
         raise CameraError(f"no camera or video file is called '{spec}'; {machine.known()}")
-    return known
 
 
 def _capture(

@@ -39,8 +39,10 @@ class Heartbeat:
         self._counted = (0, 0)
         self._ready = False
 
-    def beat(self, generated: int, published: int) -> None:
+    def beat(self, generated: int, published: int, faults: Callable[[], Mapping[str, str]] = dict) -> None:
         """The frame loop has come round once more, having made and shown so many pictures. Cheap.
+
+        `faults` says what does not work now, a line for each part; it is asked every `SAID_EVERY` seconds.
 
         The first beat with a picture on the output says that the service is ready.
         """
@@ -53,7 +55,8 @@ class Heartbeat:
             self._fed = now
             message += "WATCHDOG=1\n"
         if now - self._said >= SAID_EVERY:
-            message += f"STATUS={self._rates(generated, published, now - self._said)}\n"
+            ill = "".join(f"; {part}: {fault}" for part, fault in faults().items())
+            message += f"STATUS={self._rates(generated, published, now - self._said)}{ill}\n"
             self._said, self._counted = now, (generated, published)
         if message:
             self._send(message)
