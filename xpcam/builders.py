@@ -1,22 +1,32 @@
 """Builds what a live run and an offline job share: the tracker, and the pipeline around a target."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from xpcam.camera.spec import table_of
 from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
+from xpcam.errors import SettingsError
 from xpcam.governor import Governor
 from xpcam.inference.engine import Contract, Engine, Running
 from xpcam.meter import Meter
 from xpcam.pipeline import Pipeline
 from xpcam.progress import Progress, unseen
+from xpcam.rendering.target_switch import Animate, animate
 from xpcam.resources import shipped
 from xpcam.retargeting.profile import load_profile
 from xpcam.settings import Settings
-from xpcam.steering import Steering, gains_of, look_of
+from xpcam.steering import MESH_ONLY, Steering, gains_of, look_of
 from xpcam.target_loader import TargetLoader
 from xpcam.tracking.reloading import ReloadingTracker
 from xpcam.tracking.tracker import FaceTracker
+from xpcam.x2face import animated
+from xpcam.x2face.driving import DrivingTracker
+from xpcam.x2face.embedding import Embedder
+from xpcam.x2face.opening import model_of, open_network
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -33,6 +43,35 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
         tracker = FaceTracker(landmarks, detector, smooth=settings.smoothing, **patience)
         tracker.engines = Running(landmarks, detector)
         yield tracker
+
+
+@contextmanager
+def open_driving_tracker(settings: Settings) -> Iterator[DrivingTracker]:
+    """The face tracker of the X2Face engine, with its driving network."""
+    with (
+        open_tracker(settings) as tracker,
+        open_network("driving", settings.backbone, settings.device, settings.threads) as driving,
+    ):
+        both = DrivingTracker(tracker, driving, settings.smoothing)
+        running = tracker.engines
+        both.engines = running.beside(driving) if isinstance(running, Running) else {}
+        yield both
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """Embeds targets' faces; its network is loaded only for a face that was not embedded before."""
+    backbone, device, threads = settings.backbone, settings.device, settings.threads
+    return Embedder(
+        model_of("embedding", backbone), lambda: open_network("embedding", backbone, device, threads)
+    )
+
+
+def animate_of(settings: Settings) -> Animate:
+    """Brings targets to play with the engine that the settings name."""
+    if settings.engine == "mesh":
+        return animate
+    embedder = embedder_of(settings)
+    return lambda target, _gains, look: animated.animate(target, embedder, look)
 
 
 def open_loader(settings: Settings) -> TargetLoader:
@@ -59,7 +98,9 @@ def open_pipeline(
     settings: Settings, stack: ExitStack, meter: Meter, progress: Progress = unseen
 ) -> Pipeline:
     """A pipeline for the settings' target; its engines close with the stack."""
-    tracker = stack.enter_context(ReloadingTracker(partial(open_tracker, settings)))
+    check_engine(settings)
+    opener = open_tracker if settings.engine == "mesh" else open_driving_tracker
+    tracker = stack.enter_context(ReloadingTracker(partial(opener, settings)))
     prepared = open_loader(settings).load(settings.require_target(), progress, tracker)
     pipeline = Pipeline(
         prepared,
@@ -70,10 +111,31 @@ def open_pipeline(
         by_parameters=settings.transfer == "parameters",
         neutral=load_profile(settings.profile) if settings.profile else None,
         meter=meter,
+        animate=animate_of(settings),
     )
     pipeline.engines = lambda: tracker.engines
     stack.callback(pipeline.close)
     return pipeline
+
+
+def check_engine(settings: Settings) -> None:
+    """Say which settings were given that mean nothing to the engine.
+
+    Raises:
+        SettingsError: a driver that it cannot follow.
+    """
+    if settings.engine == "mesh":
+        return
+    if table_of(settings.camera) is not None:
+        raise SettingsError(
+            f"{settings.camera} has numbers, --engine x2face wants to see a face: use --engine mesh"
+        )
+    given = sorted(settings.model_fields_set & set(MESH_ONLY))
+    if given:
+        log.warning(
+            "%s: of no use to --engine x2face, which shows the whole face as its network sees yours",
+            ", ".join(given),
+        )
 
 
 def enough(settings: Settings, meter: Meter, seconds: float) -> bool:

@@ -29,7 +29,7 @@ EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 a bug, shown with a traceback; 2 settings; 3 target; 4 camera or driver video; "
     "5 output; 6 engine; 7 service; 8 control; 130 interrupted."
 )
-LOOK: Final = ("target", "size", "mouth", "eyes", "brows", "head", "mirror")
+LOOK: Final = ("engine", "backbone", "target", "size", "mouth", "eyes", "brows", "head", "mirror")
 MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
 
 DRIVER: Final = ("--driver", "video of the person whose expressions the target makes, csv:FILE, or demo")

@@ -14,7 +14,7 @@ from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.meter import Meter
 from xpcam.rendering.renderer import LOOK, Look
-from xpcam.rendering.target_switch import OnAir, TargetSwitch
+from xpcam.rendering.target_switch import Animate, OnAir, TargetSwitch, animate
 from xpcam.retargeting.between import Between
 from xpcam.retargeting.idling import Presence
 from xpcam.retargeting.neutral import Neutral, NeutralFinder
@@ -54,6 +54,7 @@ class Pipeline:
         by_parameters: carry over blend shapes and most of the rest (`retargeting.transfer`), not points.
         neutral: the person's neutral face where it is known; its head's pose is learned all the same.
         meter: times the stages; one of its own by default.
+        animate: brings targets to play; the mesh engine by default.
 
     Attributes:
         targets: takes what is to be shown next, from any thread.
@@ -73,10 +74,19 @@ class Pipeline:
         by_parameters: bool = False,
         neutral: Neutral | None = None,
         meter: Meter | None = None,
+        animate: Animate = animate,
     ) -> None:
         self.meter = meter or Meter()
         self.targets = TargetSwitch(
-            OnAir.of(target, gains, look, mirror=mirror, by_parameters=by_parameters, neutral=neutral)
+            OnAir.of(
+                target,
+                gains,
+                look,
+                mirror=mirror,
+                by_parameters=by_parameters,
+                neutral=neutral,
+                animate=animate,
+            )
         )
         self.watcher: Watcher | None = None
         self.following = False

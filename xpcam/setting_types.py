@@ -1,13 +1,15 @@
-"""Types of settings that are written as text: a size, and paths with `~`."""
+"""Types of settings that are written as text: a size, paths with `~`; and the file that they stand in."""
 
 import re
+import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
 from xpcam.camera.spec import home_resolved
+from xpcam.errors import SettingsError
 
 SMALLEST, LARGEST = 64, 4096
 """The least and the most that a side of a picture may have, pixels."""
@@ -50,3 +52,17 @@ UserPlace = Annotated[str, BeforeValidator(_user_place)]
 InstanceName = Annotated[str, BeforeValidator(_instance_name)]
 ProfileName = Annotated[str, BeforeValidator(lambda value: value and _instance_name(value))]
 NAMES_ARE = "1 to 32 of a-z, 0-9, - and _"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What stands in a TOML file. Raises SettingsError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read {path} ({error.strerror}): wanted a TOML file; check --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path} is not TOML ({error}): wanted lines such as 'fps = 25'; mend that line"
+        ) from error

@@ -5,7 +5,6 @@ Values come from a TOML file, then the environment (`XPCAM_FPS=25`), then flags 
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +30,7 @@ from xpcam.setting_types import (
     Size,
     UserPath,
     UserPlace,
+    read_toml,
 )
 
 ENV_PREFIX: Final = "XPCAM_"
@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_ignore_empty=True
     )
 
+    engine: Literal["mesh", "x2face"] = option(
+        "mesh",
+        "mesh moves the target's own face; x2face samples it anew, as a network sees yours, and has no use "
+        "for mouth, eyes, brows, gaze, head, relight, transfer and profile",
+    )
+    backbone: Literal["unet", "unet3plus"] = option("unet", "which networks of x2face")
     target: UserPath = option(
         None, "picture, clip (.mp4, .mov, ...), folder of pictures, or name from 'xpcam target list'"
     )
@@ -218,7 +224,7 @@ def load_settings(flags: Mapping[str, object], *, config: Path | None = None) ->
         SettingsError: an unknown key, a value of the wrong type or out of bounds, an unreadable file.
     """
     path = config or default_config()
-    in_file = _read_toml(path) if config or path.is_file() else {}
+    in_file = read_toml(path) if config or path.is_file() else {}
     _refuse_unknown(in_file, f"in {path}", "")
     variables = {name for name in os.environ if name.startswith(ENV_PREFIX)} - OTHER_VARIABLES
     _refuse_unknown(
@@ -258,19 +264,6 @@ def wanted(name: str) -> str:
     if choices and all(isinstance(choice, str) for choice in choices):
         return " or ".join(choices)
     return "text" if kind is str else "a path"
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            f"cannot read {path} ({error.strerror}): wanted a TOML file; check --config"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{path} is not TOML ({error}): wanted lines such as 'fps = 25'; mend that line"
-        ) from error
 
 
 def _refuse_unknown(names: Any, where: str, prefix: str) -> None:

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Final, TypeVar
 
 from xpcam.camera.spec import home_resolved
-from xpcam.errors import TargetError, XpcamError
+from xpcam.errors import SettingsError, TargetError, XpcamError
 from xpcam.governor import Quality
 from xpcam.rendering.renderer import Look
 from xpcam.rendering.target_switch import OnAir, TargetSwitch
@@ -30,6 +30,8 @@ LIVE: Final = (
     *("mirror", "relight", "interior", "transfer"),
 )
 """Settings that change while it runs, besides the target and the neutral face."""
+MESH_ONLY: Final = (*("mouth", "eyes", "brows", "head", "gaze"), *("relight", "transfer", "profile"))
+"""Settings that mean nothing to the X2Face engine."""
 
 T = TypeVar("T")
 
@@ -75,7 +77,16 @@ class Steering:
         self._listener.start()
 
     def change(self, values: Mapping[str, object]) -> Settings:
-        """Change settings of `LIVE`, all at once; waits until they are ready to be shown."""
+        """Change settings of `LIVE`, all at once; waits until they are ready to be shown.
+
+        Raises:
+            SettingsError: one that means nothing to the engine.
+        """
+        unused = [name for name in values if name in MESH_ONLY and self.settings.engine == "x2face"]
+        if unused:
+            raise SettingsError(
+                f"{', '.join(unused)}: of no use to the engine x2face; start anew with --engine mesh"
+            )
         return self._ask(lambda: self._change(values))
 
     def use(self, named: str) -> str:

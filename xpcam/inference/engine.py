@@ -188,6 +188,10 @@ class Running(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._engines)
 
+    def beside(self, engine: Engine) -> "Running":
+        """These and one more."""
+        return Running(*self._engines.values(), engine)
+
     @property
     def reports(self) -> tuple[EngineReport, ...]:
         """The same with reasons."""

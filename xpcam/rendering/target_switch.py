@@ -5,6 +5,7 @@ takes what was put last. So a picture is never late for a change, never half cha
 """
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self
@@ -17,6 +18,16 @@ from xpcam.target.clip import TargetClip
 from xpcam.target.folder import Stored
 from xpcam.target.loading import AnyTarget
 from xpcam.target.still import Target
+
+Animate = Callable[[Target | TargetClip, Gains, Look], AnimatedTarget]
+"""Brings a prepared target to play; raises TargetError or EngineError where that cannot be."""
+
+
+def animate(target: Target | TargetClip, gains: Gains, look: Look) -> AnimatedTarget:
+    """A prepared target at play, moved by the mesh engine."""
+    if isinstance(target, TargetClip):
+        return AnimatedClip(target, gains, look)
+    return AnimatedStill(target, gains, look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class OnAir:
         choices: the stills of a folder, one of which is on show; empty for one target.
         index: which of them.
         track_every: of so many frames one is tracked.
+        animate: brings targets to play.
     """
 
     animated: AnimatedTarget
@@ -44,6 +56,7 @@ class OnAir:
     choices: tuple[Stored, ...] = ()
     index: int = 0
     track_every: int = 1
+    animate: Animate = animate
 
     @classmethod
     def of(
@@ -55,15 +68,18 @@ class OnAir:
         mirror: bool = False,
         by_parameters: bool = False,
         neutral: Neutral | None = None,
+        animate: Animate = animate,
     ) -> Self:
         """The first one: of a folder its first still."""
         one, choices = _chosen(target, 0)
-        return cls(animate(one, gains, look), gains, look, mirror, by_parameters, neutral, choices)
+        shown = animate(one, gains, look)
+        return cls(shown, gains, look, mirror, by_parameters, neutral, choices, animate=animate)
 
     def showing(self, target: AnyTarget, index: int = 0) -> Self:
         """The same with another target; of a folder the one of that number."""
         one, choices = _chosen(target, index)
-        return replace(self, animated=animate(one, self.gains, self.look), choices=choices, index=index)
+        shown = self.animate(one, self.gains, self.look)
+        return replace(self, animated=shown, choices=choices, index=index)
 
     def drawn(self, look: Look) -> Self:
         """The same target, drawn another way."""
@@ -72,13 +88,6 @@ class OnAir:
 
 def _chosen(target: AnyTarget, index: int) -> tuple[Target | TargetClip, tuple[Stored, ...]]:
     return (target[index].target(), target) if isinstance(target, tuple) else (target, ())
-
-
-def animate(target: Target | TargetClip, gains: Gains, look: Look) -> AnimatedTarget:
-    """A prepared target at play."""
-    if isinstance(target, TargetClip):
-        return AnimatedClip(target, gains, look)
-    return AnimatedStill(target, gains, look)
 
 
 class TargetSwitch:

@@ -77,6 +77,7 @@ class Motion:
         shift: (2,) head translation away from neutral, in outer-eye distances.
         zoom: head size over its neutral size, minus 1.
         gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
+        grid: as in `FaceParams`.
     """
 
     offsets: Floats
@@ -85,6 +86,7 @@ class Motion:
     shift: Floats
     zoom: float
     gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
+    grid: Floats | None = None
 
 
 STILL = Motion(
@@ -106,6 +108,7 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
         a.shift * keep + b.shift * take,
         float(a.zoom * keep + b.zoom * take),
         a.gaze * keep + b.gaze * take,
+        b.grid if a.grid is None else a.grid if b.grid is None else a.grid * keep + b.grid * take,
     )
 
 
@@ -130,6 +133,7 @@ def observe(person: FaceParams, neutral: Neutral, by_parameters: bool = False) -
         shift=(here - there) / np.float32(neutral.pose.scale),
         zoom=person.pose.scale / neutral.pose.scale - 1.0,
         gaze=person.gaze - neutral.gaze,
+        grid=person.grid,
     )
 
 
@@ -143,6 +147,7 @@ def mirrored(motion: Motion) -> Motion:
         shift=motion.shift * flip[:2],
         zoom=motion.zoom,
         gaze=motion.gaze[::-1] * flip[:2],
+        grid=None if motion.grid is None else motion.grid[:, ::-1] * flip[:2],  # an embedded face looks ahead
     )
 
 

@@ -13,7 +13,6 @@ from typing import Protocol, Self
 
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.tracking.tracker import FaceTracker
 
 BACK_OFF = (0.0, 1.0, 2.0)  # seconds before the engines are loaded again; the last one repeats
 
@@ -65,8 +64,8 @@ class ReloadingTracker:
     @property
     def engines(self) -> Mapping[str, str]:
         """On which device each engine really runs; empty while they are loaded again."""
-        tracker = self._tracker
-        return tracker.engines if isinstance(tracker, FaceTracker) else {}
+        engines: Mapping[str, str] = getattr(self._tracker, "engines", {})
+        return engines
 
     def track(self, frame: Frame) -> FaceParams | None:
         """As the tracker does. Raises EngineError: the engines failed, or are being loaded again."""

@@ -1,0 +1,50 @@
+"""Tiny networks in place of X2Face's, for tests."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper, save
+
+from xpcam.frame import Floats
+from xpcam.x2face.grids import CELLS, identity
+
+
+def write_network(path: Path, name: str, side: int, moves: float) -> Path:
+    """A network whose grid is the identity, moved sideways by `moves` times how bright the crop is."""
+    still = numpy_helper.from_array(identity(CELLS)[None], "still")
+    way = numpy_helper.from_array(np.array([moves / 255, 0.0], np.float32), "way")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", [name], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["real"], ["mean"], axes=[1, 2, 3], keepdims=1),
+            helper.make_node("Mul", ["mean", "way"], ["move"]),
+            helper.make_node("Add", ["still", "move"], ["grid"]),
+        ],
+        "x2face",
+        [helper.make_tensor_value_info(name, TensorProto.UINT8, [1, side, side, 3])],
+        [helper.make_tensor_value_info("grid", TensorProto.FLOAT, [1, CELLS, CELLS, 2])],
+        [still, way],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+class Network:
+    """An engine that gives a grid, and counts how often it was asked."""
+
+    def __init__(self, grid: Floats | None = None) -> None:
+        self.grid = identity(CELLS) if grid is None else grid
+        self.runs = 0
+        self.seen: list[NDArray[Any]] = []
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self.runs += 1
+        self.seen += list(inputs.values())
+        return {"grid": self.grid[None]}
+
+    def opened(self) -> AbstractContextManager["Network"]:
+        return nullcontext(self)

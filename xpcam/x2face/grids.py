@@ -1,0 +1,54 @@
+"""Sampling grids: where each cell of a crop takes its pixels from, -1 to 1 between the crop's outer edges.
+
+The convention is that of torch's `grid_sample` with align_corners=False: the middle of the first of N cells
+is 1 / N - 1. All of it is drawn small and enlarged once, for it changes smoothly.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from xpcam.frame import Floats
+from xpcam.warping.mesh_warp import sample
+
+CELLS: Final = 64
+"""Cells of a network's grid, on each side."""
+FINE: Final = 256
+"""Cells of the side at which grids are put one after the other."""
+
+
+def identity(cells: int) -> Floats:
+    """(cells, cells, 2): every cell samples its own place."""
+    along = (np.arange(cells, dtype=np.float32) * 2 + 1) / np.float32(cells) - 1
+    return np.stack(np.meshgrid(along, along), axis=-1)
+
+
+def enlarged(grid: Floats, cells: int) -> Floats:
+    """(cells, cells, 2) of a (n, n, 2) grid, bilinear; beyond the outer cells' middles as there."""
+    return np.asarray(cv2.resize(grid, (cells, cells), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def chained(first: Floats, then: Floats) -> Floats:
+    """(n, n, 2): what `then` (m, m, 2) says at the places that `first` (n, n, 2) samples."""
+    cells = np.float32(then.shape[0])
+    where = first * (cells / 2) + ((cells - 1) / 2)
+    return np.asarray(sample(then, where), np.float32)
+
+
+def fade(cells: int, box: tuple[float, float, float, float], reach: float) -> Floats:
+    """(cells, cells) 0 outside a box, 1 well within it, smooth between.
+
+    Args:
+        cells: of each side.
+        box: left, top, right and bottom, in shares of the side.
+        reach: how far within the box it has become 1, in shares of the side.
+    """
+    along = (np.arange(cells, dtype=np.float32) + np.float32(0.5)) / np.float32(cells)
+
+    def ramp(low: float, high: float) -> Floats:
+        share = np.clip(np.minimum(along - low, high - along) / reach, 0.0, 1.0).astype(np.float32)
+        return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+    left, top, right, bottom = box
+    return np.asarray(ramp(top, bottom)[:, None] * ramp(left, right)[None], np.float32)
