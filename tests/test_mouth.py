@@ -7,11 +7,12 @@ from faces import face, portrait, pose, posed
 
 from xpcam.face.landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
-from xpcam.mouth.engine import PLANES, MouthEngine, planes
+from xpcam.mouth.engine import GRID, PLANES, MouthEngine, Steady, applied, planes
 from xpcam.mouth.interior import TONGUE_OUT, Interior, Lips, Mouth
 from xpcam.mouth.model import GUM, TONGUE, TOOTH, mouth_model
 from xpcam.mouth.proxy import CROP, crop_matrix, opening
-from xpcam.mouth.style import LUMA, Style, style_of
+from xpcam.mouth.showing import shape_of, usual
+from xpcam.mouth.style import LUMA, style_of
 from xpcam.warping.mesh_warp import coordinates
 from xpcam.warping.openings import Region
 
@@ -161,11 +162,13 @@ class Brighter(MouthEngine):
     """An engine that makes everything brighter by 40, and keeps what it was given."""
 
     def __init__(self) -> None:
-        self.given: list[tuple[Pixels, Floats]] = []
+        self.given: list[tuple[Pixels, Floats, Floats, Floats]] = []
 
-    def refine(self, crop: Pixels, mask: Floats, drawn: Floats, style: Style) -> Floats:
-        self.given.append((crop, mask))
-        return drawn + np.float32(40)
+    def transfer(self, crop: Pixels, mask: Floats, drawn: Floats, style: Floats) -> Floats:
+        self.given.append((crop, mask, drawn, style))
+        return np.concatenate(
+            [np.full((GRID, GRID, 3), 255), np.full((GRID, GRID, 3), 40)], axis=2, dtype=np.float32
+        )
 
 
 def test_an_engine_refines_what_is_drawn() -> None:
@@ -174,25 +177,84 @@ def test_an_engine_refines_what_is_drawn() -> None:
     drawn, _ = filled(WIDE)
     change = within(refined, mask).mean() - within(drawn, mask).mean()
     assert 36 < change <= 40
-    [(crop, opened)] = engine.given
-    assert crop.shape == (CROP, CROP, 3)
+    [(crop, opened, painted, style)] = engine.given
+    assert crop.shape == painted.shape == (CROP, CROP, 3)
     assert 0.05 < opened.mean() < 0.5
+    assert painted[opened == 1].mean() > 20
+    assert style.shape == (26,)
     skin = portrait(SHUT)[SHUT.landmarks[152, 1].astype(int) - 20, SHUT.landmarks[152, 0].astype(int)]
     assert abs(float(crop[-4, CROP // 2].mean()) - skin.mean()) < 60  # the chin is below the mouth
 
 
-def test_a_mouth_of_its_own_or_none_costs_no_engine() -> None:
+def test_the_engine_looks_where_the_lips_are_at_any_size() -> None:
+    given = []
+    for scale in (90.0, 320.0):
+        engine = Brighter()
+        where = Pose(np.zeros(3, np.float32), np.array([320, 200], np.float32), scale)
+        filled(face({"jawOpen": 0.9}, where), target=posed(face_mesh().neutral, where), engine=engine)
+        given.append(engine.given[0])
+    (_, small, _, _), (_, large, _, _) = given
+    assert np.abs(small - large).mean() < 0.02
+
+
+def test_a_mouth_of_its_own_or_none_or_a_drawn_one_costs_no_engine() -> None:
     engine = Brighter()
     filled(WIDE, target=WIDE, picture=portrait(WIDE), engine=engine)
     filled(WIDE, interior="dark", engine=engine)
+    filled(WIDE, interior="drawn", engine=engine)
     assert engine.given == []
 
 
 def test_the_engine_is_shown_white_where_the_mouth_will_be() -> None:
     crop = np.full((CROP, CROP, 3), 90, np.uint8)
-    square = np.array([(40, 40), (80, 40), (80, 80), (40, 80)], np.float32)
+    square = np.array([(40, 40), (80, 40), (80, 79.75), (40, 79.75)], np.float32)
     mask = opening(square)
     made = planes(crop, mask, np.full((CROP, CROP, 3), 33.4, np.float32))
     assert made.shape == (CROP, CROP, PLANES)
     assert (made[60, 60] == (255, 255, 255, 255, 33, 33, 33)).all()
-    assert (made[20, 20] == (90, 90, 90, 0, 33, 33, 33)).all()
+    assert (made[20, 20] == (90, 90, 90, 0, 0, 0, 0)).all()
+    edge = made[80, 60]
+    assert 90 < edge[0] < 255
+    assert 0 < edge[3] < 255
+
+
+def test_a_transfer_changes_the_drawing_place_by_place() -> None:
+    drawn = np.full((96, 96, 3), 100, np.float32)
+    transfer = np.zeros((GRID, GRID, 6), np.float32)
+    transfer[..., :3] = 255
+    transfer[:, GRID // 2 :, :3] = 51  # the right half at a fifth of its brightness
+    transfer[..., 3:] = (0, 10, 20)
+    whole = applied(transfer, drawn, 96)
+    assert np.allclose(whole[40, 10], (100, 110, 120), atol=0.1)
+    assert np.allclose(whole[40, 85], (20, 30, 40), atol=0.1)
+    box = (slice(30, 60), slice(40, 70))
+    assert np.allclose(applied(transfer, drawn[box], 96, box), whole[box], atol=0.01)
+
+
+def test_what_an_engine_says_is_averaged_while_the_mouth_is_still() -> None:
+    steady = Steady()
+    shape, far = np.zeros(5, np.float32), np.full(5, 0.1, np.float32)
+    steady.averaged(np.zeros((GRID, GRID, 6), np.float32), shape)
+    one = np.ones((GRID, GRID, 6), np.float32)
+    still = steady.averaged(one, shape + np.float32(0.001)).mean()
+    assert 0.05 < still < 0.5
+    assert steady.averaged(one, far).mean() == pytest.approx(1.0)
+
+
+def test_wide_smiles_show_more_teeth_than_lips_that_are_just_apart() -> None:
+    smile, apart = (
+        usual(shape_of(unpose(one.landmarks, one.pose, depth=0.0))) for one in (SMILE, face({"jawOpen": 0.2}))
+    )
+    assert smile[0] > apart[0] + 0.05
+    assert smile[1] > apart[1] + 0.05
+
+
+def test_the_interior_reaches_as_far_as_the_lips_do() -> None:
+    """Half of a pixel more on a small face is a much wider mouth."""
+    where = Pose(np.zeros(3, np.float32), np.array([320, 200], np.float32), 80.0)
+    shown = face({"jawOpen": 0.5}, where)
+    plain = np.full((480, 640, 3), 200, np.uint8)
+    output, _ = filled(shown, posed(face_mesh().neutral, where), plain, interior="dark")
+    lips = shown.landmarks[list(INNER_LIPS), :2]
+    darkened = (200 - output[:, round(float(lips[5, 0]))].astype(np.float32)).mean(axis=1)
+    assert (darkened > 60).sum() == pytest.approx(np.ptp(lips[[5, 15], 1]), abs=1.0)

@@ -1,16 +1,15 @@
 """Mouths to learn from: portraits whose lips are apart, and portraits whose lips a warp has parted.
 
-The first show what is really behind such lips. Their drawn interior is fitted to them (`fitted`), so that the
-generator learns to believe it. In the second, mouths of another mesh are rendered (`mouth_rendering`) in a random
-light: few portraits have their mouth wide open. Each sample is a crop before and after its interior was taken
-away; colours are varied later (`augmentation`).
+The first show what is really behind such lips. In the second, mouths of ICT-FaceKit's and MakeHuman's meshes are
+rendered (`mouth_rendering`) in a random light: few portraits have their mouth wide open. The drawn interior lies
+nearly where the picture has its teeth (`portraits.fitted`), so that the generator learns to believe it. Colours are
+varied later (`augmentation`).
 
     python -m engines.mouth.data --data DIR
 """
 
 import argparse
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,129 +18,51 @@ from tqdm import tqdm
 
 from engines.face_params import mouth_rendering, warping
 from engines.face_params.arrays import Floats, Pixels
-from engines.face_params.data import TEST_PEOPLE, lip_gap
+from engines.face_params.data import lip_gap
 from engines.face_params.mouth_mesh import load_mouth
+from engines.mouth.makehuman import load_shapes
+from engines.mouth.portraits import Drawer, Portrait, cut, fitted, lips, load
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
-from xpcam.mouth.engine import planes
-from xpcam.mouth.proxy import CHIN, CROP, MouthProxy, crop_matrix, opening
-from xpcam.mouth.style import Style, style_of
+from xpcam.mouth.proxy import CROP, crop_matrix, opening
+from xpcam.mouth.showing import shape_of
+from xpcam.mouth.style import LUMA, Style
 from xpcam.tracking.crops import transform
 
 Random = np.random.Generator
-APART, RENDERED_APART = 0.022, 0.05  # outer-eye distances between the lips, at least
-CLOSED = 700  # portraits with closed lips that get rendered mouths
-SHARPEST = 40.0  # least outer-eye distance in pixels of a portrait that is learned from
-
-
-@dataclass(frozen=True, slots=True)
-class Portrait:
-    """One labelled portrait.
-
-    Attributes:
-        picture: (H, W, 3) uint8.
-        face: landmarks in its pixels.
-        own: (51,) blend-shape weights.
-        neutral: (478, 3) its frontal face without them.
-        style: of its picture.
-        shift: how far the upper teeth lie from where `MouthProxy` puts them, how far the jaw from where the chin
-            says, outer-eye distances; how far the tongue is out.
-    """
-
-    picture: Pixels
-    face: FaceParams
-    own: Floats
-    neutral: Floats
-    style: Style
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-def is_test(file: str, origin: str) -> bool:
-    """The fixed test split: three held-out people, and by hash of the name one in five of the other pictures."""
-    if file.startswith("opencells"):
-        return origin.startswith(TEST_PEOPLE)
-    return zlib.crc32(file.encode()) % 5 == 0
-
-
-def load(folder: Path, part: str) -> list[Portrait]:
-    """Portraits of a part: "open" and "test" have the lips apart (the second are never learned from), "closed" not."""
-    labels = np.load(folder / "faces_labels.npz", allow_pickle=False)
-    landmarks = labels["landmarks"].astype(np.float32) * np.float32(labels["landmarks_scale"])
-    apart = lip_gap(landmarks) > APART
-    test = np.array([is_test(str(f), str(o)) for f, o in zip(labels["files"], labels["origin"], strict=True)])
-    chosen = {"open": apart & ~test, "test": apart & test, "closed": ~apart & ~test}[part]
-    rows = [int(row) for row in np.flatnonzero(chosen) if fl.outer_eye_distance(landmarks[row]) > SHARPEST]
-    if part == "closed":
-        rows = [int(row) for row in np.random.default_rng(5).choice(rows, CLOSED, replace=False)]
-    portraits = []
-    for row in rows:
-        picture = np.asarray(cv2.imread(str(folder / "faces" / str(labels["files"][row]))))
-        params = FaceParams(landmarks[row], fl.fit_pose(landmarks[row]), 1.0)
-        own = labels["blendshapes"][row, 1:].astype(np.float32)
-        moved = np.tensordot(own, fl.face_mesh().basis, axes=1).astype(np.float32)
-        neutral = fl.unpose(params.landmarks, params.pose, depth=0.0) - moved
-        made = Portrait(picture, params, own, neutral, style_of(picture, params, own_teeth=False))
-        portraits.append(fitted(made) if part == "open" else made)
-    return portraits
-
-
-def draw(portrait: Portrait, landmarks: Floats, matrix: Floats, mask: Floats) -> Floats:
-    """(128, 128, 3) the interior that the product would draw for a portrait with (478, 3) `landmarks`."""
-    proxy = MouthProxy(portrait.neutral, 0.0, portrait.style)
-    upper, jaw, tongue = portrait.shift
-    proxy.edge[1] += upper
-    face = fl.unpose(landmarks, portrait.face.pose, depth=0.0)
-    face[list(CHIN), 1] += np.float32(jaw)
-    return proxy.draw(face, portrait.face.pose, matrix, mask, tongue)
-
-
-def lips(landmarks: Floats, matrix: Floats) -> Floats:
-    """(20, 2) the inner lips in a crop."""
-    return np.asarray(landmarks[list(fl.INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2], np.float32)
-
-
-def fitted(portrait: Portrait) -> Portrait:
-    """The portrait with teeth, jaw and tongue where its picture correlates best with what is drawn."""
-    landmarks = portrait.face.landmarks
-    matrix = crop_matrix(landmarks)
-    mask = opening(lips(landmarks, matrix))
-    inside = mask > 0
-    truth = _blurred(cv2.warpAffine(portrait.picture, matrix, (CROP, CROP)))[inside]
-
-    def likeness(shift: tuple[float, float, float]) -> float:
-        one = Portrait(portrait.picture, portrait.face, portrait.own, portrait.neutral, portrait.style, shift)
-        drawn = _blurred(draw(one, landmarks, matrix, mask).astype(np.uint8))[inside]
-        return float(np.corrcoef(truth, drawn)[0, 1]) if drawn.std() > 0.5 and truth.std() > 0.5 else -1.0
-
-    best = (0.0, 0.0, 0.0)
-    for axis, steps in (
-        (0, np.linspace(-0.07, 0.07, 8)),
-        (1, (-0.06, 0.06)),
-        (2, (0.6, 1.0)),
-        (0, (-0.01, 0.01)),
-    ):
-        tries = [best]
-        for step in steps:
-            moved = list(best)
-            moved[axis] += float(step)
-            tries.append((moved[0], moved[1], moved[2]))
-        best = max(tries, key=likeness)
-    return Portrait(portrait.picture, portrait.face, portrait.own, portrait.neutral, portrait.style, best)
-
-
-def _blurred(crop: Pixels) -> Floats:
-    return np.asarray(cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), (0, 0), 2.0), np.float32)
+RENDERED_APART = 0.05  # outer-eye distances between the lips, at least
+MISSED = 0.01  # how far the drawing's teeth are from the picture's, as a rule, outer-eye distances
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`planes` (128, 128, 7) of the engine and their `truth` (128, 128, 3), uint8; `style` (22,); whether the mouth is
-    the portrait's `own`, not rendered."""
+    """One mouth: its `truth` (128, 128, 3), `mask` (128, 128) of the opening and `drawn` (128, 128, 3), uint8; `style`
+    (22,); what it `shown` (4,) (`measured`); the `shape` (5,) of its lips."""
 
-    planes: Pixels
     truth: Pixels
+    mask: Pixels
+    drawn: Pixels
     style: Floats
-    own: bool
+    shown: Floats
+    shape: Floats
+
+
+def measured(truth: Pixels, mask: Floats, style: Style) -> Floats:
+    """(4,) what a picture shows between its lips, over the brightness that `style` gives teeth.
+
+    Mean brightness; that of the brightest tenth of the upper and of the lower half; how red it is in the mean.
+    """
+    inside = mask > 0.5
+    if inside.sum() < 12:
+        return np.zeros(4, np.float32)
+    bright, colours = truth @ LUMA, truth[inside].astype(np.float32)
+    rows = np.arange(len(mask))[:, None] + np.zeros_like(mask)
+    count = inside.sum(axis=0)
+    middles = np.where(count > 0, (rows * inside).sum(axis=0) / np.maximum(count, 1), 0)
+    upper, lower = inside & (rows <= middles), inside & (rows >= middles)
+    red = (colours[:, 2] - colours[:, :2].mean(axis=1)).mean()
+    found = [bright[inside].mean(), np.percentile(bright[upper], 90), np.percentile(bright[lower], 90), red]
+    return np.asarray(np.array(found) / max(float(style.tooth @ LUMA), 1.0), np.float32)
 
 
 class MouthMaker:
@@ -149,37 +70,36 @@ class MouthMaker:
 
     Args:
         opened, closed: portraits of these parts.
-        rendered: share of rendered mouths.
-        mesh: ict_facekit.npz, where mouths are rendered from.
+        data: where the meshes are that mouths are rendered from.
     """
 
-    def __init__(
-        self, opened: list[Portrait], closed: list[Portrait], rendered: float, mesh: Path, seed: int
-    ) -> None:
+    def __init__(self, opened: list[Portrait], closed: list[Portrait], data: Path, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._opened, self._closed, self._rendered = opened, closed, rendered
+        self._opened, self._closed = opened, closed
         gaps = lip_gap(np.stack([one.face.landmarks for one in opened]))
         chance = 1.0 + 2.0 * (gaps > 0.1) + 3.0 * (gaps > 0.2)
         self._chance = chance / chance.sum()
         self._pool = np.stack([one.own for one in [*opened, *closed]])
         self._warper = warping.Warper()
-        self._renderer = mouth_rendering.MouthRenderer(load_mouth(mesh), window=224)
+        meshes = [load_mouth(data / "ict_facekit.npz")]
+        meshes += load_shapes(data / "makehuman_cc0" / "mouth_meshes.npz")
+        self._renderers = [mouth_rendering.MouthRenderer(mesh, window=224) for mesh in meshes]
 
-    def sample(self) -> Sample:
-        """A rendered mouth or a portrait's own."""
-        made = self._render() if self._rng.random() < self._rendered else None
-        return made or self.photograph(int(self._rng.choice(len(self._opened), p=self._chance)), True)
+    def photograph(self) -> Sample:
+        """A portrait's own mouth, cut somewhere about it, the drawing nearly where the picture has its teeth."""
+        rng = self._rng
+        portrait = self._opened[int(rng.choice(len(self._opened), p=self._chance))]
+        matrix = _about(rng, crop_matrix(portrait.face.landmarks), CROP)
+        return finished(self._missed(portrait), portrait.face.landmarks, matrix, cut(portrait, matrix))
 
-    def photograph(self, index: int, moved: bool) -> Sample:
-        """A portrait's own mouth; if `moved`, cut at another place and stretched a little."""
-        portrait = self._opened[index]
-        matrix = crop_matrix(portrait.face.landmarks)
-        if moved:
-            matrix = _about(self._rng, matrix, CROP)
-        truth = cv2.warpAffine(portrait.picture, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
-        return _finished(portrait, portrait.face.landmarks, matrix, np.asarray(truth), own=True)
+    def _missed(self, portrait: Portrait) -> Portrait:
+        """The drawing is never quite right."""
+        spread = MISSED * (2.5 if self._rng.random() < 0.25 else 1.0)
+        upper, jaw = self._rng.normal(0, spread, 2)
+        shift = (portrait.shift[0] + upper, portrait.shift[1] + jaw, portrait.shift[2])
+        return replace(portrait, shift=shift)
 
-    def _render(self) -> Sample | None:
+    def rendered(self) -> Sample | None:
         """A closed mouth that a warp has opened, with a rendered interior; None where it stayed closed."""
         rng = self._rng
         portrait = self._closed[int(rng.integers(len(self._closed)))]
@@ -193,17 +113,25 @@ class MouthMaker:
         light = float(np.clip(portrait.style.skin.mean() / 160, 0.1, 1.0))
         look = mouth_rendering.random_look(rng, light, portrait.style.lip)
         inner = transform(warp.after, matrix)[list(fl.INNER_LIPS), :2]
-        mouth_rendering.fill(crop, inner, self._renderer, place, look, float(rng.uniform(0.8, 2.0)))
+        renderer = self._renderers[int(rng.integers(len(self._renderers)))]
+        mouth_rendering.fill(crop, inner, renderer, place, look, float(rng.uniform(0.8, 2.0)))
         truth = np.asarray(cv2.resize(crop, (CROP, CROP), interpolation=cv2.INTER_AREA))
         halved = np.asarray(matrix / 2, np.float32)
         halved[:, 2] -= 0.25
-        return _finished(portrait, warp.after, halved, truth, own=False)
+        pose = fl.fit_pose(warp.after)
+        warped = replace(portrait, face=FaceParams(warp.after, pose, 1.0))
+        return finished(self._missed(fitted(warped, truth, halved)), warp.after, halved, truth)
 
 
-def _finished(portrait: Portrait, landmarks: Floats, matrix: Floats, truth: Pixels, *, own: bool) -> Sample:
+def finished(portrait: Portrait, landmarks: Floats, matrix: Floats, truth: Pixels) -> Sample:
+    """The sample of a mouth in its crop."""
     mask = opening(lips(landmarks, matrix))
-    drawn = draw(portrait, landmarks, matrix, mask)
-    return Sample(planes(truth, mask, drawn), truth, portrait.style.vector(), own)
+    drawn = Drawer(portrait, landmarks).draw(portrait.shift, matrix, mask)
+    face = fl.unpose(landmarks, portrait.face.pose, depth=0.0)
+    return Sample(
+        truth, np.asarray(mask * 255, np.uint8), drawn.astype(np.uint8), portrait.style.vector(),
+        measured(truth, mask, portrait.style), shape_of(face),
+    )  # fmt: skip
 
 
 def _about(rng: Random, matrix: Floats, size: int) -> Floats:
@@ -224,29 +152,30 @@ def main() -> None:
         "--data", type=Path, required=True, help="folder with faces/, faces_labels.npz, ict_facekit.npz"
     )
     parser.add_argument("--output", type=Path, default=Path("runs/mouth/samples"))
-    parser.add_argument("--count", type=int, default=4200)
-    parser.add_argument("--rendered", type=float, default=0.3, help="share of rendered mouths")
+    parser.add_argument("--count", type=int, default=3600, help="photographs, and as many rendered mouths")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.output.mkdir(parents=True, exist_ok=True)
-    opened, closed = load(options.data, "open"), load(options.data, "closed")
-    maker = MouthMaker(opened, closed, options.rendered, options.data / "ict_facekit.npz", options.seed)
-    write(options.output / "train.npz", [maker.sample() for _ in tqdm(range(options.count))])
     held = load(options.data, "test")
-    maker = MouthMaker(held, closed, 0.0, options.data / "ict_facekit.npz", options.seed)
-    write(options.output / "test.npz", [maker.photograph(index, False) for index in range(len(held))])
+    crops = [crop_matrix(one.face.landmarks) for one in held]
+    write(
+        options.output / "test.npz",
+        [finished(o, o.face.landmarks, m, cut(o, m)) for o, m in zip(held, crops, strict=True)],
+    )
+    maker = MouthMaker(load(options.data, "open"), load(options.data, "closed"), options.data, options.seed)
+    write(options.output / "photographs.npz", [maker.photograph() for _ in tqdm(range(options.count))])
+    made = (maker.rendered() for _ in tqdm(range(2 * options.count)))
+    write(options.output / "rendered.npz", [one for one in made if one is not None][: options.count])
 
 
 def write(file: Path, samples: list[Sample]) -> None:
     """Keep samples, stacked."""
     np.savez(
-        file,
-        planes=np.stack([one.planes for one in samples]),
-        truth=np.stack([one.truth for one in samples]),
-        style=np.stack([one.style for one in samples]),
-        own=np.array([one.own for one in samples]),
-    )
+        file, truth=np.stack([one.truth for one in samples]), mask=np.stack([one.mask for one in samples]),
+        drawn=np.stack([one.drawn for one in samples]), style=np.stack([one.style for one in samples]),
+        shown=np.stack([one.shown for one in samples]), shape=np.stack([one.shape for one in samples]),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """What the interiors are worth, on held-out portraits whose lips are apart: erased, made anew, compared.
 
-    python -m engines.mouth.evaluate [--model engines/mouth/mouth.onnx] [--plain runs/mouth/plain.pt]
+    python -m engines.mouth.evaluate [--model engines/mouth/mouth.onnx] [--checkpoints pixels.pt ...]
 
 Inside the lips: mean absolute difference of 255, structural similarity (Wang et al., 2004; on grey, 7x7 windows),
 and the distance between EfficientNet-Lite0 features of the crops, which also taught the generator. Beside the drawn
-interior and the engine: the mean colour around the lips, OpenCV's inpainting, darkness, and the generator that only
-pixels and features have taught. Flicker: what camera noise and a trembling opening change, of 255, on average inside.
+interior and the engine: the mean colour around the lips, OpenCV's inpainting, darkness, and the ablation's generators.
+Flicker: what a trembling crop and opening change, of 255, on average inside.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,13 +20,25 @@ import torch
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.export import session
 from engines.face_params.train import imagenet_file
-from engines.mouth.augmentation import seen_again
-from engines.mouth.export import MouthGraph
+from engines.mouth.augmentation import seen_again, tremble
+from engines.mouth.export import MouthGraph, given
 from engines.mouth.likeness import grey, similarity
 from engines.mouth.losses import Perception
+from engines.mouth.train import FLESH
+from xpcam.mouth.engine import applied
 
 Fill = Callable[[Pixels, Floats], Floats]
-"""(128, 128, 7) planes and (22,) style -> (128, 128, 3) interior, 0 to 255."""
+"""(128, 128, 7) planes and (26,) style -> (128, 128, 3) interior, 0 to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """(N, 128, 128, 7) planes, (N, 26) styles, (N, 128, 128, 3) truth."""
+
+    planes: np.ndarray
+    styles: np.ndarray
+    truth: np.ndarray
+
 
 SEEN = 60  # pixels of opening that a mouth must have to be judged
 
@@ -36,7 +49,7 @@ def mean_colour(planes: Pixels, _style: Floats) -> Floats:
 
 
 def telea(planes: Pixels, _style: Floats) -> Floats:
-    crop, mask = np.ascontiguousarray(planes[..., :3]), np.ascontiguousarray(planes[..., 3])
+    crop, mask = np.ascontiguousarray(planes[..., :3]), np.asarray((planes[..., 3] > 0) * np.uint8(255))
     return np.asarray(cv2.inpaint(crop, mask, 5, cv2.INPAINT_TELEA), np.float32)
 
 
@@ -56,41 +69,51 @@ def exported(model: Path) -> Fill:
     import onnx
 
     run = session(onnx.load(model))
-    return lambda planes, style: np.asarray(
-        run.run(None, {"image": planes[None], "style": style[None]})[0][0]
+    return lambda planes, style: applied(
+        run.run(None, {"image": planes[None], "style": style[None]})[0][0],
+        planes[..., 4:].astype(np.float32),
+        len(planes),
     )
 
 
-def trained(checkpoint: Path) -> Fill:
+def trained(checkpoint: Path, *, blank: bool = False) -> Fill:
     graph = MouthGraph()
     graph.generator.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
     graph.eval()
 
     @torch.no_grad()
     def fill(planes: Pixels, style: Floats) -> Floats:
-        return np.asarray(graph(torch.from_numpy(planes[None]), torch.from_numpy(style[None]))[0].numpy())
+        if blank:  # the colour of flesh in the place of the drawing
+            planes = planes.copy()
+            planes[..., 4:] = (planes[..., 3:4] > 0) * (style[FLESH] * 255).astype(np.uint8)
+        transfer = graph(torch.from_numpy(planes[None]), torch.from_numpy(style[None]))[0].numpy()
+        return applied(transfer, planes[..., 4:].astype(np.float32), len(planes))
 
     return fill
 
 
 def composed(planes: Pixels, made: Floats, truth: Pixels) -> Pixels:
-    soft = cv2.GaussianBlur((planes[..., 3] > 0).astype(np.float32), (3, 3), 0)[..., None]
-    return np.asarray(truth + (made - truth) * soft, np.float32).clip(0, 255).astype(np.uint8)
+    """The truth with the made interior in its opening."""
+    share = planes[..., 3:4].astype(np.float32) / 255
+    return np.asarray(truth + (made - truth) * share, np.float32).clip(0, 255).astype(np.uint8)
 
 
 def noticed(fill: Fill, planes: Pixels, style: Floats) -> float:
-    """Mean absolute change inside the opening when the same face is seen again."""
+    """Mean absolute change inside the opening when the same face is seen a moment later."""
     unit = torch.from_numpy(planes[None]).permute(0, 3, 1, 2).float() / 255
-    again = (seen_again(unit) * 255).round().byte().permute(0, 2, 3, 1).numpy()[0]
-    inside = (planes[..., 3] > 0) & (again[..., 3] > 0)
-    return float(np.abs(fill(planes, style) - fill(np.ascontiguousarray(again), style))[inside].mean())
+    moved = tremble(1, planes.shape[0])
+    again = (seen_again(unit, moved) * 255).round().byte().permute(0, 2, 3, 1).numpy()[0]
+    first = torch.from_numpy(fill(planes, style)).permute(2, 0, 1)[None]
+    second = fill(np.ascontiguousarray(again), style)
+    inside = moved.of(unit[:, 3:4])[0, 0].numpy() > 0.99
+    return float(np.abs(moved.of(first)[0].permute(1, 2, 0).numpy() - second)[inside].mean())
 
 
-def judge(fill: Fill, held: dict[str, np.ndarray], perception: Perception) -> dict[str, float]:
+def judge(fill: Fill, held: Held, perception: Perception) -> dict[str, float]:
     """The measures of one way to fill, averaged over the held-out mouths."""
     rows = []
-    for planes, truth, style in zip(held["planes"], held["truth"], held["style"], strict=True):
-        inside = planes[..., 3] > 0
+    for planes, truth, style in zip(held.planes, held.truth, held.styles, strict=True):
+        inside = planes[..., 3] > 127
         if inside.sum() < SEEN:
             continue
         made = composed(planes, fill(planes, style), truth)
@@ -98,9 +121,8 @@ def judge(fill: Fill, held: dict[str, np.ndarray], perception: Perception) -> di
             pair = torch.from_numpy(np.stack([made, truth])).permute(0, 3, 1, 2).float() / 255
             features = float(perception(pair[:1], pair[1:]))
         off = np.abs(made.astype(np.float32) - truth)[inside].mean()
-        rows.append(
-            (off, similarity(grey(made), grey(truth))[inside].mean(), features, noticed(fill, planes, style))
-        )
+        alike = similarity(grey(made), grey(truth))[inside].mean()
+        rows.append((off, alike, features, noticed(fill, planes, style)))
     return dict(zip(("L1", "SSIM", "features", "flicker"), np.mean(rows, axis=0).tolist(), strict=True))
 
 
@@ -110,17 +132,17 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=Path, default=Path("runs/mouth/samples"))
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("mouth.onnx"))
-    parser.add_argument("--plain", type=Path, default=Path("runs/mouth/plain.pt"))
+    parser.add_argument("--checkpoints", type=Path, nargs="*", default=[], help="of the ablation")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(2)
     with np.load(options.samples / "test.npz") as stored:
-        held = {name: stored[name] for name in ("planes", "truth", "style")}
+        held = Held(*given(options.samples / "test.npz"), stored["truth"])
     ways: dict[str, Fill] = {
         "mean colour": mean_colour, "Telea": telea, "darkness": darkness, "drawn": drawn
     }  # fmt: skip
-    if options.plain.is_file():
-        ways["pixels and features only"] = trained(options.plain)
+    for name in options.checkpoints:
+        ways[name.stem] = trained(name, blank="blank" in name.stem)
     if options.model.is_file():
         ways["engine"] = exported(options.model)
     perception = Perception(imagenet_file())

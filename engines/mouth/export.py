@@ -18,22 +18,24 @@ from torch import Tensor, nn
 
 from engines.face_params.export import OPSET, session, stored_as_half
 from engines.mouth.network import PLANES, STYLE, Generator
+from xpcam.mouth.engine import planes
 from xpcam.mouth.proxy import CROP
+from xpcam.mouth.showing import shown_by
 
 VERSION = "1.0"
 TOLERANCE, TOLERANCE_STORED = 0.02, 1.0  # of 255: the float32 graph on noise, the stored file on mouths
 
 
 class MouthGraph(nn.Module):
-    """uint8 (1, 128, 128, 7) and style (1, 22) -> interior (1, 128, 128, 3), 0 to 255."""
+    """uint8 (1, 128, 128, 7) and style (1, 26) -> transfer (1, 64, 64, 6), of 255."""
 
     def __init__(self) -> None:
         super().__init__()
         self.generator = Generator()
 
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
-        made = self.generator(image.permute(0, 3, 1, 2).float() / 255, style)
-        return (made.clamp(0, 1) * 255).permute(0, 2, 3, 1)
+        planes = image.float().permute(0, 3, 1, 2) / 255  # cast first: TensorRT turns no uint8
+        return (self.generator(planes, style) * 255).permute(0, 2, 3, 1)
 
 
 def to_onnx(graph: nn.Module, settings: dict[str, str], step: int) -> onnx.ModelProto:
@@ -41,7 +43,7 @@ def to_onnx(graph: nn.Module, settings: dict[str, str], step: int) -> onnx.Model
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            graph, inputs, str(path), input_names=["image", "style"], output_names=["interior"],
+            graph, inputs, str(path), input_names=["image", "style"], output_names=["transfer"],
             opset_version=OPSET, dynamo=False,
         )  # fmt: skip
         model = onnx.load(path)
@@ -49,7 +51,8 @@ def to_onnx(graph: nn.Module, settings: dict[str, str], step: int) -> onnx.Model
         "name": "mouth",
         "version": VERSION,
         "licence": "Apache-2.0",
-        "input": "image: uint8, crop of the mouth BGR white inside the lips, mask, drawn interior BGR; style: Style.vector",
+        "input": "image: uint8, crop of the mouth BGR white inside the lips, mask, drawn interior BGR; "
+        "style: Style.vector, showing.shown_by",
         "training": json.dumps({"step": step, **{k: settings[k] for k in ("seed", "minutes", "perception")}}),
     }
     helper.set_model_props(model, facts)
@@ -83,14 +86,24 @@ def main() -> None:
     model = to_onnx(graph, saved["settings"], saved["step"])
     rng = np.random.default_rng(7)
     noise = rng.integers(0, 256, (4, CROP, CROP, PLANES), np.uint8)
-    with np.load(options.samples / "test.npz") as held:
-        mouths, styles = held["planes"][:24], held["style"][:24]
+    mouths, styles = given(options.samples / "test.npz")
+    mouths, styles = mouths[:24], styles[:24]
     check("float32 graph", difference(graph, model, noise, rng.random((4, STYLE), np.float32)), TOLERANCE)
     model = stored_as_half(model)
     check("stored file", difference(graph, model, mouths, styles), TOLERANCE_STORED)
     onnx.checker.check_model(model)
     options.output.write_bytes(model.SerializeToString())
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB, step {saved['step']}")
+
+
+def given(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 128, 128, 7) planes and (N, 26) styles of samples, as the product would give them to the engine."""
+    with np.load(file) as held:
+        parts = [held[name] for name in ("truth", "mask", "drawn")]
+        styles = np.concatenate([held["style"], shown_by(held["shape"])], axis=1)
+    rows = zip(*parts, strict=True)
+    made = [planes(truth, mask.astype(np.float32) / 255, drawn) for truth, mask, drawn in rows]
+    return np.stack(made), styles
 
 
 def check(what: str, worst: float, tolerance: float) -> None:

@@ -65,7 +65,7 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, help="measure the engine as well")
     options = parser.parse_args()
-    looks = {"dark": Look(interior="dark"), "drawn": Look()}
+    looks = {"dark": Look(interior="dark"), "drawn": Look(interior="drawn")}
     if options.model:
         looks["engine"] = Look(engine=MouthEngine(options.model, device="cpu"))
     print("| interior | speech | wide open |\n| --- | --- | --- |")

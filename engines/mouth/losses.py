@@ -9,15 +9,18 @@ from torch.nn import functional as F
 
 from engines.face_params.network import Backbone, normalised
 
-PIXELS, PERCEPTION, ADVERSARY, MATCHING, STEADY = 10.0, 1.5, 0.25, 2.0, 6.0  # weights of the losses
+PIXELS, STRUCTURE, PERCEPTION = 10.0, 0.6, 6.0  # weights of the losses
+ADVERSARY, MATCHING, STEADY = 0.2, 2.0, 10.0
+CENTRE = slice(
+    16, 112
+)  # rows and columns of the crop that features and discriminators see: lips and what is near
 BOUNDARY = 3.0  # weight of a pixel at the opening's edge, where one well inside has 1
 
 
 def weights(mask: Tensor) -> Tensor:
-    """(B, 1, H, W) weight of each pixel: inside the opening and a little beyond, most at its edge."""
-    wide = F.max_pool2d(mask, 5, 1, 2)
+    """(B, 1, H, W) weight of each pixel: inside the opening, most at its edge."""
     narrow = 1 - F.max_pool2d(1 - mask, 7, 1, 3)
-    return wide * (1 + (BOUNDARY - 1) * (wide - narrow))
+    return mask * (1 + (BOUNDARY - 1) * (mask - narrow))
 
 
 def pixels(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
@@ -26,10 +29,28 @@ def pixels(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     return ((made - truth).abs() * weight).sum() / (weight.sum() * 3 + 1)
 
 
+def structure(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """1 minus the structural similarity of the brightness inside the opening (Wang et al., 2004; 7x7 windows)."""
+    a, b = (picture.mean(dim=1, keepdim=True) for picture in (made, truth))
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 7, 1, 3)
+
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b, both = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2, mean(a * b) - mean_a * mean_b
+    over = (2 * mean_a * mean_b + 0.01**2) * (2 * both + 0.03**2)
+    alike = over / ((mean_a**2 + mean_b**2 + 0.01**2) * (var_a + var_b + 0.03**2))
+    return ((1 - alike) * mask).sum() / (mask.sum() + 1)
+
+
 def composed(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """(B, 3, H, W) the truth with the made interior in its opening, softly blended."""
-    soft = F.avg_pool2d(F.pad(mask, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    return truth + (made.clamp(0, 1) - truth) * soft
+    """(B, 3, H, W) the truth with the made interior in its opening."""
+    return truth + (made.clamp(0, 1) - truth) * mask
+
+
+def centre(picture: Tensor) -> Tensor:
+    """The crop's `CENTRE`."""
+    return picture[..., CENTRE, CENTRE]
 
 
 class Perception(nn.Module):

@@ -1,8 +1,10 @@
 """The generator of mouth interiors, and the two discriminators it learns against.
 
 A MobileNet U-Net: inverted residual blocks (Sandler et al., MobileNetV2, CVPR 2018) down to stride 16, separable
-convolutions and skip connections up again (Ronneberger et al., U-Net, MICCAI 2015), a sub-pixel head (Shi et al.,
-CVPR 2016). What it returns is the drawn interior plus what it would have otherwise.
+convolutions and skip connections up again (Ronneberger et al., U-Net, MICCAI 2015), a sub-pixel head (Shi et al., CVPR
+2016). It looks at the crop at half its size. What it returns is how the drawn
+interior has to change, place by place: a gain and an offset of each colour (`applied`). So the drawing keeps its
+sharp edges at any size, and what is said of two neighbouring frames can be averaged.
 """
 
 from itertools import pairwise
@@ -16,8 +18,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from engines.face_params.network import InvertedResidual, conv_bn
 
 PLANES: Final = 7  # white-filled crop 3, mask 1, drawn interior 3
-STYLE: Final = 22
-WIDTHS: Final = (16, 32, 64, 112)  # channels at strides 2, 4, 8 and 16
+STYLE: Final = 26  # `Style.vector` and what the mouth is to show
+TRANSFER: Final = 6  # gains, offsets
+STRONGEST: Final = 0.8  # largest offset, of 1
+WIDTHS: Final = (20, 32, 64, 112)  # channels at strides 4, 8, 16 and 32
 LOCAL: Final = 64  # side of the local discriminator's input
 
 
@@ -34,8 +38,22 @@ class Up(nn.Module):
         return self.mix(self.join(torch.cat([wide, skip], dim=1)))
 
 
+class Conditioned(nn.Module):
+    """Channels scaled and shifted by what the style says (Perez et al., FiLM, AAAI 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(STYLE, 2 * channels)
+        nn.init.normal_(self.linear.weight, std=0.05)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.linear(style)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
 class Generator(nn.Module):
-    """(B, 7, 128, 128) planes and (B, 22) style, both 0..1 -> (B, 3, 128, 128) interior, about 0..1."""
+    """(B, 7, 128, 128) planes and (B, 26) style, about 0..1 -> (B, 6, 64, 64) gains 0..2 and offsets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,20 +62,28 @@ class Generator(nn.Module):
         self.down1 = nn.Sequential(InvertedResidual(a, b, 3, 2, 3), InvertedResidual(b, b, 3, 1, 3))
         self.down2 = nn.Sequential(InvertedResidual(b, c, 3, 2, 3), *_blocks(c, 2))
         self.down3 = nn.Sequential(InvertedResidual(c, d, 3, 2, 3), *_blocks(d, 2))
-        self.style_low, self.style_high = nn.Linear(STYLE, d), nn.Linear(STYLE, 24)
+        self.style3, self.style2, self.style1 = Conditioned(d), Conditioned(b), Conditioned(24)
         self.up3, self.up2, self.up1 = Up(d, c, c), Up(c, b, b), Up(b, a, 24)
-        self.head = nn.Conv2d(24, 12, 3, padding=1)
+        self.head = nn.Conv2d(24, 4 * TRANSFER, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-3)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, planes: Tensor, style: Tensor) -> Tensor:
-        half = self.stem(planes * 2 - 1)  # (B, 16, 64, 64)
-        quarter = self.down1(half)
-        eighth = self.down2(quarter)
-        low = self.down3(eighth) + self.style_low(style)[:, :, None, None]  # (B, 112, 8, 8)
-        x = self.up1(self.up2(self.up3(low, eighth), quarter), half)
-        x = x + self.style_high(style)[:, :, None, None]
-        return planes[:, 4:] + F.pixel_shuffle(self.head(x), 2)
+        quarter = self.stem(F.avg_pool2d(planes, 2) * 2 - 1)  # (B, 20, 32, 32)
+        eighth = self.down1(quarter)
+        sixteenth = self.down2(eighth)
+        low = self.style3(self.down3(sixteenth), style)  # (B, 112, 4, 4)
+        x = self.style2(self.up2(self.up3(low, sixteenth), eighth), style)
+        x = self.head(self.style1(self.up1(x, quarter), style))
+        gain, offset = F.pixel_shuffle(x, 2).chunk(2, dim=1)
+        return torch.cat([gain.sigmoid() * 2, offset.tanh() * STRONGEST], dim=1)
+
+
+def applied(transfer: Tensor, drawn: Tensor) -> Tensor:
+    """(B, 3, H, W) the interior: what is `drawn`, (B, 3, H, W), as the (B, 6, h, w) `transfer` says."""
+    wide = F.interpolate(transfer.float(), drawn.shape[-2:], mode="bilinear", align_corners=False)
+    gain, offset = wide.chunk(2, dim=1)
+    return drawn * gain + offset
 
 
 def _blocks(channels: int, count: int) -> list[nn.Module]:

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--model", type=Path, help="compare the engine as well")
     options = parser.parse_args()
-    looks = {"off": Look(interior="off"), "dark": Look(interior="dark"), "drawn": Look()}
+    looks = {"off": Look(interior="off"), "dark": Look(interior="dark"), "drawn": Look(interior="drawn")}
     if options.model:
         looks["engine"] = Look(engine=MouthEngine(options.model, device="cpu"))
     rows: dict[str, list[Floats]] = {name: [] for name in looks}

@@ -21,7 +21,7 @@ TOLERANCES: Final = {
     "lighting": 0.03,
     "score": 0.01,
     "geometry": 0.05,
-    "interior": 1.0,
+    "transfer": 1.0,
 }
 """What may differ: pixels of a crop, chances, standard deviations, weights, light, cells, of 255.
 

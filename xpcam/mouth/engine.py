@@ -1,13 +1,15 @@
-"""The mouth engine: makes what `mouth.proxy` has drawn belong to the face around it.
+"""The mouth engine: says how what `mouth.proxy` has drawn must change to belong to the face around it.
 
 Contract: `image` uint8 (1, 128, 128, 7) is the mouth's crop (BGR, white inside the lips), the mask of their
-opening (0 or 255) and the drawn interior (BGR); `style` float32 (1, 22) is `Style.vector`. `interior` float32
-(1, 128, 128, 3) is the interior, BGR, 0 to 255.
+opening (0 to 255) and the interior drawn within it (BGR); `style` float32 (1, 26) is `Style.vector` and what
+the mouth is to show (`mouth.showing`). `transfer` float32 (1, 64, 64, 6) is, place by place, what each colour
+of the drawing is multiplied by (255: nothing changes), and what is then added, of 255.
 """
 
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 
 from xpcam.frame import Floats, Pixels
@@ -15,12 +17,15 @@ from xpcam.inference.engine import Array, Contract, Engine
 from xpcam.inference.providers import Device
 from xpcam.inference.sessions import Tensor
 from xpcam.mouth.proxy import CROP
-from xpcam.mouth.style import Style
+from xpcam.warping.mesh_warp import Box
 
 PLANES: Final = 7
+CALM: Final = 0.25  # share of a new transfer that a still mouth takes over
+MOVED: Final = 0.04  # lips that have moved so far, outer-eye distances, take all of it
+GRID: Final = 64  # places a side that the engine says something of
 CONTRACT: Final = Contract(
-    inputs={"image": Tensor("uint8", (1, CROP, CROP, PLANES)), "style": Tensor("float32", (1, 22))},
-    outputs={"interior": Tensor("float32", (1, CROP, CROP, 3))},
+    inputs={"image": Tensor("uint8", (1, CROP, CROP, PLANES)), "style": Tensor("float32", (1, 26))},
+    outputs={"transfer": Tensor("float32", (1, GRID, GRID, 6))},
 )
 
 
@@ -29,16 +34,35 @@ def planes(crop: Pixels, mask: Floats, drawn: Floats) -> Pixels:
 
     Args:
         crop: (128, 128, 3) the mouth's crop.
-        mask: (128, 128) 1 inside the lips.
+        mask: (128, 128) 1 inside the lips, shares at their edge.
         drawn: (128, 128, 3) float32 the interior that `MouthProxy` drew.
     """
     made = np.empty((CROP, CROP, PLANES), np.uint8)
-    inside = mask > 0
-    made[..., :3] = crop
-    made[inside, :3] = 255
-    made[..., 3] = inside * np.uint8(255)
-    made[..., 4:] = drawn
+    opened = mask[..., None]
+    made[..., :3] = crop + (255 - crop) * opened
+    made[..., 3] = mask * 255
+    made[..., 4:] = drawn * (opened > 0)
     return made
+
+
+def applied(transfer: Floats, drawn: Floats, size: int, box: Box | None = None) -> Floats:
+    """What is drawn as a (64, 64, 6) transfer says, float32.
+
+    Args:
+        drawn: (h, w, 3) of a mouth's crop of `size` pixels a side, all of it or a `box`.
+    """
+    share = GRID / size
+    top, left = (0, 0) if box is None else (box[0].start, box[1].start)
+    matrix = np.array([[share, 0, (left + 0.5) * share - 0.5], [0, share, (top + 0.5) * share - 0.5]])
+    gain, offset = (
+        cv2.warpAffine(
+            np.ascontiguousarray(part), matrix, drawn.shape[1::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for part in (transfer[..., :3], transfer[..., 3:])
+    )  # fmt: skip
+    return np.asarray(np.clip(drawn * gain * np.float32(1 / 255) + offset, 0.0, 255.0), np.float32)
 
 
 class MouthEngine:
@@ -51,11 +75,30 @@ class MouthEngine:
     def __init__(self, model: Path, *, device: Device = "auto", threads: int = 0) -> None:
         self._engine = Engine(model, device=device, threads=threads, contract=CONTRACT)
 
-    def refine(self, crop: Pixels, mask: Floats, drawn: Floats, style: Style) -> Floats:
-        """(128, 128, 3) float32 BGR 0 to 255, the interior; arguments as for `planes`."""
-        inputs: dict[str, Array] = {"image": planes(crop, mask, drawn)[None], "style": style.vector()[None]}
-        return np.asarray(self._engine.run(inputs)["interior"][0], np.float32)
+    def transfer(self, crop: Pixels, mask: Floats, drawn: Floats, style: Floats) -> Floats:
+        """(64, 64, 6) float32; `style` (26,), the others as for `planes`."""
+        inputs: dict[str, Array] = {"image": planes(crop, mask, drawn)[None], "style": style[None]}
+        return np.asarray(self._engine.run(inputs)["transfer"][0], np.float32)
 
     def close(self) -> None:
         """Free the session."""
         self._engine.close()
+
+
+class Steady:
+    """Averages transfers while a mouth hardly moves: colours do not tremble, nor lag when it speaks."""
+
+    def __init__(self) -> None:
+        self._last: Floats | None = None
+        self._shape: Floats | None = None
+
+    def averaged(self, transfer: Floats, shape: Floats) -> Floats:
+        """The transfer to show for lips of (5,) `shape` (`showing.shape_of`)."""
+        if self._last is None or self._shape is None:
+            self._last, self._shape = transfer, shape
+            return transfer
+        moved = float(np.abs(shape - self._shape).max())
+        share = np.float32(np.clip(moved / MOVED, CALM, 1.0))
+        self._last = self._last + (transfer - self._last) * share
+        self._shape = self._shape + (shape - self._shape) * share
+        return self._last

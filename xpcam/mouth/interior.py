@@ -8,19 +8,20 @@ import numpy as np
 
 from xpcam.face.landmarks import INNER_LIPS, LIPS_APART, gap
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
-from xpcam.mouth.engine import MouthEngine
+from xpcam.mouth.engine import MouthEngine, Steady, applied
 from xpcam.mouth.proxy import CROP, MARGIN, MouthProxy, crop_matrix, opening
+from xpcam.mouth.showing import shape_of, shown_by
 from xpcam.mouth.style import Style, style_of
 from xpcam.warping.mesh_warp import Box, sample
 from xpcam.warping.openings import Region
 
-Interior = Literal["on", "dark", "off"]
+Interior = Literal["on", "drawn", "dark", "off"]
 
 OWN_OPEN: Final = 0.045  # a target whose lips are this far apart (outer-eye distances) shows its own mouth
 FADE: Final = (0.004, 0.02)  # on a closed-mouth target the interior comes in while the lips part this much
-EDGE: Final = 0.9  # softness of the lips' inner edge, pixels
+EDGE: Final = (0.6, 0.004)  # softness of the lips' inner edge, pixels at least, and outer-eye distances
 BEHIND: Final = 0.01  # share of the opening that the target's own mouth may leave to be filled by itself
-RIM: Final = np.ones((3, 3), np.uint8)  # the interior reaches so far under the lips
+RIM: Final = np.ones((3, 3), np.uint8)  # what belongs to the opening is known to a pixel
 SIDES: Final = (64, 192)  # least and most pixels a side of what is painted
 TONGUE_OUT: Final = 51  # its place in `face.model.ARKIT`
 
@@ -54,7 +55,7 @@ class Drawings:
     """
 
     def __init__(self, every: int = 1) -> None:
-        self.every = every
+        self.every, self.steady = every, Steady()
         self._last: tuple[int, Floats, Box | None] | None = None
         self._age = 0
 
@@ -78,8 +79,8 @@ class Mouth:
         params: its face.
         face: (478, 3) its frontal face.
         own: whether what the picture shows between the lips may be shown.
-        interior: "on" paints teeth, gums and tongue, "dark" darkness, "off" nothing.
-        engine: makes what is painted belong to the face; without it, it stays as it is drawn.
+        interior: "on" and "drawn" paint teeth, gums and tongue, "dark" darkness, "off" nothing.
+        engine: "on" has it make what is drawn belong to the face; without it, it stays as it is.
         drawings: how often it is painted; each time by default.
     """
 
@@ -96,7 +97,7 @@ class Mouth:
     ) -> None:
         self._drawings = drawings or Drawings()
         apart = gap(face, LIPS_APART)
-        self._interior, self._engine = interior, engine
+        self._interior, self._engine = interior, engine if interior == "on" else None
         self._gap = apart if own else 0.0
         self._open = own and apart > OWN_OPEN
         self._picture = picture
@@ -107,7 +108,7 @@ class Mouth:
             cv2.fillPoly(self._own, [np.round(lips * 16).astype(np.int32)], (1.0,), cv2.LINE_AA, 4)
             cv2.GaussianBlur(cv2.dilate(self._own, np.ones((3, 3))), (0, 0), 1.2, dst=self._own)
         self._style = style_of(picture, params, self._open)
-        self._proxy = _proxy(params.pose, face, apart, self._style) if interior == "on" else None
+        self._proxy = _proxy(params.pose, face, apart, self._style) if interior in ("on", "drawn") else None
 
     def shown(self, apart: float) -> float:
         """How much of the interior to show, 0 to 1, when the lips are `apart`, outer-eye distances."""
@@ -137,8 +138,10 @@ class Mouth:
             interior = self._with_own(moving, lips, lips.sources[rows, columns], mask, corner)
         else:
             interior = self._behind(moving, lips, mask, corner)
-        edge = cv2.GaussianBlur(cv2.dilate(mask, RIM), (0, 0), EDGE)
-        alpha = (edge * np.float32(shown))[..., None]
+        contour = lips.params.landmarks[list(INNER_LIPS), :2] - corner
+        edge = np.minimum(opening(np.asarray(contour, np.float32), mask.shape), cv2.dilate(mask, RIM))
+        soft = cv2.GaussianBlur(edge, (0, 0), max(EDGE[0], EDGE[1] * lips.params.pose.scale))
+        alpha = (soft * np.float32(shown))[..., None]
         np.copyto(view, view + (interior - view) * alpha, casting="unsafe")
 
     def _with_own(self, moving: Pixels, lips: Lips, sources: Floats, mask: Floats, corner: Floats) -> Floats:
@@ -168,46 +171,48 @@ class Mouth:
         self, moving: Pixels, lips: Lips, mask: Floats, corner: Floats, matrix: Floats, proxy: MouthProxy
     ) -> tuple[Floats, Box | None]:
         """The interior in the mouth's crop, and what of the crop was painted."""
-        whole = self._engine is not None  # an engine looks at all of it
         spare = 0 if self._drawings.every == 1 else proxy.size // 12  # for the lips to open until the next
-        box = None if whole else _seen(matrix, corner, mask.shape, proxy.size, 2 + spare)
+        box = _seen(matrix, corner, mask.shape, proxy.size, 2 + spare)
         drawn, opened = self._drawn(lips, proxy, matrix, box)
         if self._engine is not None:
-            drawn += self._correction(moving, lips.corner, matrix, drawn, opened, self._engine)
-            np.clip(drawn, 0.0, 255.0, out=drawn)
+            transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, self._engine)
+            drawn = applied(transfer, drawn, proxy.size, box)
         if self._drawings.every > 1:
             self._drawings.keep(proxy.size, drawn, box)
         return drawn, box
 
-    def _drawn(self, lips: Lips, proxy: MouthProxy, matrix: Floats, box: Box | None) -> tuple[Floats, Floats]:
-        """The interior drawn in the mouth's crop or a `box` of it, and the (size, size) opening."""
+    def _drawn(self, lips: Lips, proxy: MouthProxy, matrix: Floats, box: Box) -> tuple[Floats, Floats]:
+        """The interior drawn in a `box` of the mouth's crop, and the (size, size) opening."""
         params = lips.params
         contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
-        opened = opening(np.asarray(contour, np.float32), proxy.size)
+        opened = opening(np.asarray(contour, np.float32), (proxy.size, proxy.size))
         tongue = float(params.expression[TONGUE_OUT])
         return proxy.draw(lips.face, params.pose, matrix, opened, tongue, box), opened
 
-    def _correction(
+    def _transfer(
         self,
         moving: Pixels,
-        corner: Floats,
+        lips: Lips,
         matrix: Floats,
-        drawn: Floats,
+        painted: tuple[Floats, Box],
         opened: Floats,
         engine: MouthEngine,
     ) -> Floats:
-        """What the engine adds to the drawn interior; large faces keep the drawing's fine lines."""
-        size = len(drawn)
+        """(64, 64, 6) how the drawing, `painted` in a box, must change."""
+        size, (drawn, box) = len(opened), painted
+        whole = np.zeros((size, size, 3), np.float32)
+        whole[box] = drawn
         share = np.float32(CROP / size)
         crop = matrix.copy()
-        crop[:, 2] += crop[:, :2] @ corner
+        crop[:, 2] += crop[:, :2] @ lips.corner
         crop *= share
         crop[:, 2] += (share - 1) / 2
         around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
-        small = np.asarray(cv2.resize(drawn, (CROP, CROP), interpolation=cv2.INTER_AREA), np.float32)
-        mask = np.asarray(cv2.resize(opened, (CROP, CROP), interpolation=cv2.INTER_NEAREST), np.float32)
-        made = engine.refine(around, mask, small, self._style) - small
-        return np.asarray(cv2.resize(made, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+        small, mask = (cv2.resize(one, (CROP, CROP), interpolation=_way(share)) for one in (whole, opened))
+        shape = shape_of(lips.face)
+        style = np.concatenate([self._style.vector(), shown_by(shape)])
+        made = engine.transfer(around, np.asarray(mask), np.asarray(small, np.float32), style)
+        return self._drawings.steady.averaged(made, shape)
 
     def _dark(self, mask: Floats) -> Floats:
         """(h, w, 3) flesh that falls off into the dark."""
@@ -227,6 +232,10 @@ def _seen(matrix: Floats, corner: Floats, shape: tuple[int, ...], size: int, bey
     left, top = np.clip(np.floor(inside.min(axis=0)) - beyond, 0, size - 1).astype(int)
     right, bottom = np.clip(np.ceil(inside.max(axis=0)) + beyond + 1, (left + 1, top + 1), size).astype(int)
     return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+def _way(share: np.float32) -> int:
+    return cv2.INTER_AREA if share < 1 else cv2.INTER_LINEAR
 
 
 def _warped(picture: Pixels | Floats, matrix: Floats, shape: tuple[int, ...], flags: int) -> Any:
