@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import av
 import cv2
 import numpy as np
 import openpeople
 import pytest
+import x2face_models
 from av.video.stream import VideoStream
 from poison import POISON, SIZE, poison_in
 
@@ -18,6 +20,7 @@ from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.settings import Settings
 from xpcam.tracking.tracker import FaceTracker
 
+Engine = Literal["mesh", "x2face"]
 FRAMES = 75  # of a driver of 30 a second
 SOMEBODY = range(20, 55)  # the frames that have a face
 ALL = SIZE[0] * SIZE[1]
@@ -89,10 +92,25 @@ def poisoned(clip: Path) -> int:
     return max(poison_in(picture) for picture in pictures(clip))
 
 
-def settings(target: Path, driver: Path, clip: Path) -> Settings:
+def settings(target: Path, driver: Path, clip: Path, engine: Engine = "mesh") -> Settings:
     return Settings(
-        target=target, camera=str(driver), output=str(clip), size=SIZE, loop=False, device="cpu", threads=1
+        target=target,
+        camera=str(driver),
+        output=str(clip),
+        size=SIZE,
+        loop=False,
+        device="cpu",
+        threads=1,
+        engine=engine,
     )
+
+
+@pytest.fixture(params=["mesh", "x2face"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Either engine; small networks stand for X2Face's."""
+    x2face_models.install(tmp_path, monkeypatch)
+    made: Engine = request.param
+    return made
 
 
 def test_the_driver_is_poisoned_through_and_through(driver: Path) -> None:
@@ -102,10 +120,10 @@ def test_the_driver_is_poisoned_through_and_through(driver: Path) -> None:
 
 
 def test_a_live_run_on_a_poisoned_video(
-    driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None]
+    driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None], engine: Engine
 ) -> None:
     clip = tmp_path / "out.mp4"
-    report = daemon.run_live(settings(target, driver, clip))
+    report = daemon.run_live(settings(target, driver, clip, engine))
     assert report.frames_generated > 20
     assert sum(params is not None for params in tracked) > 5  # the person was followed
     assert sum(params is None for params in tracked) > 5  # and missed
@@ -128,10 +146,10 @@ def test_a_poisoned_video_that_breaks_off(
 
 
 def test_an_offline_rendering_of_a_poisoned_video(
-    driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None]
+    driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None], engine: Engine
 ) -> None:
     clip = tmp_path / "out.mp4"
-    offline.render_video(settings(target, driver, clip), driver, clip, lambda *done: None)
+    offline.render_video(settings(target, driver, clip, engine), driver, clip, lambda *done: None)
     assert any(params is not None for params in tracked)
     assert len(pictures(clip)) == FRAMES
     assert poisoned(clip) == 0

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 
+from xpcam import builders
 from xpcam.frame import Floats
+from xpcam.x2face import driving, embedding, opening
 from xpcam.x2face.grids import CELLS, identity
 
 
@@ -31,6 +34,20 @@ def write_network(path: Path, name: str, side: int, moves: float) -> Path:
     )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     return path
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of both backbones whose grids move with the crop's brightness; a cache of their own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    for backbone in ("unet", "unet3plus"):
+        write_network(folder / f"x2face_embedding_{backbone}.onnx", "source", embedding.SIDE, 0.0)
+        write_network(folder / f"x2face_driving_{backbone}.onnx", "driver", driving.SIDE, 0.3)
+
+    def model_of(part: str, backbone: str) -> Path:
+        return folder / f"x2face_{part}_{backbone}.onnx"
+
+    for module in (builders, opening):
+        monkeypatch.setattr(module, "model_of", model_of)
 
 
 class Network:

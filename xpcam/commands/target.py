@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,24 +21,39 @@ def add(
     called: Annotated[
         str | None, typer.Option("--as", help="its name; made of the file's without it", metavar="NAME")
     ] = None,
+    engine: Annotated[
+        Literal["mesh", "x2face"] | None,
+        typer.Option(help="x2face: embed the face of a picture, too, so that a start need not"),
+    ] = None,
+    backbone: Annotated[
+        Literal["unet", "unet3plus"] | None, typer.Option(help="with which networks of x2face")
+    ] = None,
 ) -> None:
     """Prepare pictures or clips once and keep them; the file may go afterwards."""
-    from xpcam.builders import open_loader, open_tracker
+    from xpcam.builders import animate_of, open_loader, open_tracker
     from xpcam.gallery import targets
     from xpcam.gallery.store import name_for
     from xpcam.progress import unseen
     from xpcam.settings import load_settings
+    from xpcam.steering import gains_of, look_of
+    from xpcam.x2face.animated import check_kind
 
     if called is not None and len(files) > 1:
         raise SettingsError(f"--as {called} for {len(files)} files: wanted one file, or no --as")
-    settings = load_settings({})
-    loader = open_loader(settings)
+    given = {"engine": engine, "backbone": backbone}
+    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    loader, animate = open_loader(settings), animate_of(settings)
     with ExitStack() as stack:
         tracker = stack.enter_context(open_tracker(settings))
         for file in files:
             name = called or name_for(file)
+            check_kind(file, settings.engine)
             entry = targets.add(loader.store, name, file, settings.size, tracker, loader.reader, unseen)
             print(f"{entry.name}: {entry.kind}, from {entry.source}")
+            if settings.engine == "x2face":
+                target = targets.load(entry, settings.size, tracker, loader.reader, unseen)
+                animate(target, gains_of(settings), look_of(settings)).close()
+                print(f"{entry.name}: its face is embedded for x2face, {settings.backbone}")
 
 
 @app.command("list")

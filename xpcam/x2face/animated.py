@@ -5,6 +5,7 @@ moved by a share of the grid: no picture is laid over another, so a face that co
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from xpcam.rendering.animated_target import AnimatedStill
 from xpcam.rendering.renderer import LOOK, Look
 from xpcam.retargeting.idling import idle_motion
 from xpcam.retargeting.retargeter import STILL, Gains, Motion, blend
-from xpcam.target.clip import TargetClip
+from xpcam.target.clip import TargetClip, is_clip
 from xpcam.target.still import Target
 from xpcam.x2face.crops import face_crop
 from xpcam.x2face.embedding import SIDE, Embedder
@@ -25,6 +26,8 @@ from xpcam.x2face.placing import Placer
 
 PARTED: Final = 0.25
 """How far the jaw of what is embedded has dropped: a grid can only show teeth that are there."""
+
+STILL_WANTED: Final = "{} is a clip, x2face wants a still: give a picture, or use --engine mesh"
 
 
 class AnimatedFace:
@@ -80,10 +83,16 @@ class AnimatedFace:
 
 
 def animate(target: Target | TargetClip, embedder: Embedder, look: Look) -> AnimatedFace:
-    """A prepared target at play. Raises TargetError: a clip."""
+    """A prepared target at play. Raises TargetError: a clip; EngineError: the network does not work."""
     if isinstance(target, TargetClip):
-        raise TargetError("the target is a clip, x2face wants a still: give a picture, or use --engine mesh")
+        raise TargetError(STILL_WANTED.format("the target"))
     return AnimatedFace(target, embedder, look)
+
+
+def check_kind(path: Path, engine: str) -> None:
+    """Raises TargetError: a clip, for an engine that moves stills only."""
+    if engine == "x2face" and is_clip(path):
+        raise TargetError(STILL_WANTED.format(f"target {path}"))
 
 
 def source_of(picture: Pixels, bounds: tuple[int, int, int, int], pose: Pose) -> Pixels:

@@ -1,0 +1,112 @@
+"""Runs of the X2Face engine: real tracker, real ONNX Runtime, tiny networks in place of X2Face's."""
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import x2face_models
+from test_nobody_leaks import generated
+
+from xpcam import builders, cli
+from xpcam.errors import EngineError, SettingsError, TargetError
+from xpcam.gallery.store import Store, gallery_folder
+from xpcam.inference.engine import reports_of
+from xpcam.meter import Meter
+from xpcam.settings import Settings
+from xpcam.x2face import embedding, opening
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x2face_models.install(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    cv2.imwrite(str(tmp_path / "face.png"), generated("P009"))
+    return tmp_path / "face.png"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `xpcam` with arguments in this process; gives the exit code."""
+
+    def call(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["xpcam", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    return call
+
+
+def settings(target: Path, **values: Any) -> Settings:
+    given = {"target": target, "size": (320, 240), "device": "cpu", "threads": 1, "engine": "x2face"}
+    return Settings(**{**given, **values})
+
+
+def test_what_runs_each_network_is_told(target: Path) -> None:
+    with ExitStack() as stack:
+        pipeline = builders.open_pipeline(settings(target, backbone="unet3plus"), stack, Meter())
+        told = reports_of(pipeline.engines())
+    assert [one.name for one in told] == ["face_params", "face_detector", "x2face_driving_unet3plus"]
+    assert {one.device for one in told} == {"cpu"}
+
+
+def test_numbers_are_no_face_to_follow(target: Path) -> None:
+    with ExitStack() as stack, pytest.raises(SettingsError, match="wants to see a face"):
+        builders.open_pipeline(settings(target, camera="csv:take.csv"), stack, Meter())
+
+
+def test_settings_of_no_use_are_named_once(
+    target: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    builders.check_engine(settings(target, mouth=1.2, relight=False))
+    builders.check_engine(settings(target))
+    builders.check_engine(settings(target, engine="mesh", mouth=1.2))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["mouth, relight"]
+
+
+def test_a_target_is_embedded_when_it_is_added(
+    run: Run,
+    target: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XPCAM_SIZE", "320x240")
+    assert run("target", "add", target, "--as", "anna", "--engine", "x2face") == 0
+    assert "anna: its face is embedded for x2face, unet\n" in capsys.readouterr().out
+    kept = sorted(embedding.folder().glob("*.npz"))
+    assert len(kept) == 1
+
+    def never(*_: object) -> object:
+        raise AssertionError("it was embedded already")
+
+    opened = opening.open_network
+    monkeypatch.setattr(
+        builders, "open_network", lambda part, *rest: never() if part == "embedding" else opened(part, *rest)
+    )
+    with ExitStack() as stack:
+        builders.open_pipeline(settings(Path("anna")), stack, Meter())
+    assert sorted(embedding.folder().glob("*.npz")) == kept
+
+
+def test_a_clip_is_not_added_for_it(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clip.mp4").touch()
+    assert run("target", "add", tmp_path / "clip.mp4", "--engine", "x2face") == TargetError.exit_code
+    assert "clip.mp4 is a clip, x2face wants a still" in capsys.readouterr().err
+    assert Store(gallery_folder()).entries() == ()
+
+
+def test_networks_that_do_not_come_with_it_are_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(opening, "SHIPPED", {})
+    with pytest.raises(EngineError, match="use --engine mesh"):
+        opening.model_of("driving", "unet")
