@@ -33,7 +33,8 @@ IN_ORDER = """
     errors frame resources progress file_lock devices service warping face eyes inference
     camera tracking retargeting mouth target rendering x2face virtual_camera meter pipeline gallery
     contracts contact_sheet device_report inspect pacing governor setting_types settings flags signals
-    doctor demand standstill target_loader steering builders live control daemon offline bench commands
+    doctor demand standstill target_loader steering builders live control daemon offline bench video_images
+    commands
     machine_commands cli __main__
 """
 LAYERS = IN_ORDER.split()
@@ -146,6 +147,7 @@ def test_every_command_and_flag_in_the_readme_exists() -> None:
         "name",
         "dry_run",
         "fix",
+        "every",
     }
     flags = {
         flag.removeprefix("no-").replace("-", "_")

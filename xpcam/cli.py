@@ -7,18 +7,15 @@ heavy, and `xpcam --help` needs none of it.
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xpcam import __version__, machine_commands
 from xpcam.camera.spec import DEMO, path_of, table_of
-from xpcam.commands import engines, running, target
+from xpcam.commands import engines, pictures, running, target
+from xpcam.commands.bars import bar
 from xpcam.errors import SettingsError, XpcamError
 from xpcam.flags import takes
 from xpcam.resources import shipped
@@ -34,8 +31,6 @@ MACHINE: Final = ("tracker", "smoothing", "device", "threads", "log_level")
 
 DRIVER: Final = ("--driver", "video of the person whose expressions the target makes, csv:FILE, or demo")
 RENDERED: Final = ("--output", "video file to write (.mp4, .mkv, .mov), or none")
-
-ShowProgress = Callable[[int, int | None], None]
 
 app = typer.Typer(
     help="A portrait makes your expressions, as a camera anyone can select.",
@@ -69,7 +64,7 @@ def start(
         return
     from xpcam import daemon
 
-    report = daemon.run_live(settings, _progress)
+    report = daemon.run_live(settings, bar)
     print(report)
     if settings.contact_sheet is not None:
         print(f"contact sheet: {settings.contact_sheet}")
@@ -85,7 +80,7 @@ def render(settings: Settings) -> None:
     _check_contact_sheet(settings)
     table = table_of(settings.camera)
     driver = shipped("demo.mp4") if settings.camera == DEMO else path_of(settings.camera)
-    with _progress("rendering") as progress:
+    with bar("rendering") as progress:
         if table is not None:
             report = offline.render_table(settings, table, output, progress)
         else:
@@ -109,7 +104,7 @@ def track(
     from xpcam.tracking import export as tracking_export
 
     tracking_export.check_output(output, layout)
-    with _progress("tracking") as progress:
+    with bar("tracking") as progress:
         found = tracking_export.collect(offline.track_video(settings, video, progress))
     tracking_export.save(found, output, layout)
     print(f"{output}: a face in {found.faces} of {len(found.confidence)} frames")
@@ -162,7 +157,7 @@ def bench(
     """Measure this machine: the whole chain at full speed, beside a fixed baseline."""
     from xpcam import bench as benchmark
 
-    with _progress("measuring") as progress:
+    with bar("measuring") as progress:
         result = benchmark.run(settings, progress)
     print(json.dumps(result.as_dict(), indent=2) if as_json else result)
 
@@ -180,6 +175,8 @@ def version() -> None:
 for _command in (running.stop, running.restart, running.status, running.logs, running.calibrate):
     app.command()(_command)
 app.command("set")(running.change)
+app.command()(pictures.video2images)
+app.command()(pictures.images2video)
 app.add_typer(target.app, name="target")
 app.add_typer(engines.app, name="engines")
 
@@ -199,13 +196,3 @@ def _check_contact_sheet(settings: Settings) -> None:
 
     if settings.contact_sheet is not None:
         contact_sheet.check_place(settings.contact_sheet)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[ShowProgress]:
-    """A bar on standard error; the caller tells how many frames are done, and of how many if known."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None, visible=False)
-        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

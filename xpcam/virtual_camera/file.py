@@ -54,12 +54,18 @@ class VideoFile:
     fault = ""
 
     def __init__(
-        self, path: Path, *, size: tuple[int, int], fps: float, audio_from: Path | None = None
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        fps: float,
+        audio_from: Path | None = None,
+        offline: bool = False,
     ) -> None:
         """Begin a file; closing it replaces an older one. `size` is (width, height) in pixels.
 
         `audio_from` is a video whose sound goes along; it marks an offline rendering, which keeps the
-        times of its frames and is encoded slower and smaller. Raises OutputError.
+        times of its frames and is encoded slower and smaller, as with `offline` alone. Raises OutputError.
         """
         self._converter = I420Converter(size)
         _check(path, audio_from)
@@ -76,7 +82,7 @@ class VideoFile:
                 if audio_from and (sound := open_sound(audio_from)):
                     self._sound = sound
                     undo.callback(sound.close)
-                self._begin(size, _OFFLINE if audio_from else _LIVE)
+                self._begin(size, _OFFLINE if audio_from or offline else _LIVE)
                 undo.pop_all()
         except (FFmpegError, OSError, ValueError) as error:  # ValueError: PyAV, of what a format cannot hold
             raise OutputError(
@@ -129,6 +135,11 @@ class VideoFile:
             self._settle(self._pending.popleft())
         if self._last >= 0:
             self._publish()
+
+    def discard(self) -> None:
+        """End without a file: what was written is removed, and an older one stays."""
+        self._abandon()
+        self._part.unlink(missing_ok=True)
 
     def _begin(self, size: tuple[int, int], options: dict[str, str]) -> None:
         """Set up the container; FFmpeg opens the file with the first frame. Raises FFmpegError, OSError."""
