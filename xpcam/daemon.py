@@ -15,12 +15,14 @@ from xpcam.errors import SettingsError
 from xpcam.live import Live
 from xpcam.meter import Meter, RunReport
 from xpcam.progress import Bar, no_bar
+from xpcam.rehearsal import rehearsing
 from xpcam.retargeting.parameter_file import ParameterFile
 from xpcam.service.notify import Heartbeat
 from xpcam.settings import Settings
 from xpcam.signals import call_on_signal, stop_on_signals
 from xpcam.target_loader import default_store
-from xpcam.virtual_camera import open_output
+from xpcam.virtual_camera import VirtualCamera, open_output
+from xpcam.virtual_camera.keeping import Keeping, StandIn, dismiss
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +44,12 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         driver = None if table is None else ParameterFile(table)
         with bar("reading the target") as progress:
             pipeline = open_pipeline(settings, stack, meter, progress)
-        output = stack.enter_context(
-            closing(open_output(settings.output, size=settings.size, fps=settings.fps, lasting=True))
-        )
+        output = stack.enter_context(closing(_open_output(settings, instance, stand_in := StandIn())))
         log.info("output: %s", output.description)
         stack.callback(heart.stopping)
         steering = open_steering(settings, pipeline, stack)
+        if settings.keep_output:
+            stack.enter_context(rehearsing(stand_in, pipeline.targets, lambda: steering.target))
         stack.enter_context(call_on_signal("SIGUSR1", lambda: steering.soon(steering.learn_neutral)))
         stack.enter_context(call_on_signal("SIGUSR2", lambda: steering.soon(steering.show_next)))
         governor = open_governor(settings, steering)
@@ -71,6 +73,17 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
 def controllable(settings: Settings) -> bool:
     """Whether the run can be steered from outside, here."""
     return settings.control and hasattr(socket, "AF_UNIX")
+
+
+def _open_output(settings: Settings, instance: Instance | None, stand_in: StandIn) -> VirtualCamera:
+    if settings.keep_output and instance is None:
+        raise SettingsError(
+            "--keep-output with --no-control: wanted the run's folder, for a socket; leave one of them out"
+        )
+    keeping = Keeping(instance.keeper, stand_in) if settings.keep_output and instance is not None else None
+    if instance is not None and keeping is None:
+        dismiss(instance.keeper)  # one that waits for a run which died holds the output
+    return open_output(settings.output, size=settings.size, fps=settings.fps, lasting=True, keeping=keeping)
 
 
 def _serving(control: Control, instance: Instance, port: int) -> AbstractContextManager[None]:

@@ -83,6 +83,10 @@ class Settings(BaseSettings):
         most=86_400,
     )
 
+    keep_output: bool = option(
+        False, "have a process of its own hold the camera, so that who looks goes on through restarts"
+    )
+
     mouth: float = option(1.0, "how much of the mouth's movement the target makes", least=0, most=2)
     eyes: float = option(1.0, "how much of the eyes' movement the target makes", least=0, most=2)
     brows: float = option(1.0, "how much of the brows' movement the target makes", least=0, most=2)

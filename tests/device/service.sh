@@ -40,8 +40,10 @@ fi
 
 # Nothing of what the host's own systemd would start.
 rm -rf /etc/systemd/system/*.wants /etc/systemd/system/dbus-org.freedesktop.timesync1.service
+rm -f /.dockerenv # where the host is a container itself, this machine is none
+ln -sfn /dev/null /etc/systemd/system/serial-getty@.service # the checks speak on that line
 kernel=$(uname -r)
-mkdir -p /lib/modules && ln -sfn "$cache/root/lib/modules/$kernel" "/lib/modules/$kernel"
+mkdir -p "/lib/modules/$kernel" && mount --bind "$cache/root/lib/modules/$kernel" "/lib/modules/$kernel"
 /opt/xpcam/bin/xpcam service install --system --name studio
 rmmod v4l2loopback # the boot has to load it
 # An emulated processor needs seconds for what takes milliseconds elsewhere.
@@ -62,3 +64,6 @@ TTYPath=/dev/ttyS0
 WantedBy=multi-user.target
 END
 systemctl enable check.service
+# The boot empties these, file by file: hidden, they take no time (the checkout and the rest are bound above).
+mount -t tmpfs tmp /tmp
+mount -t tmpfs tmp /var/tmp

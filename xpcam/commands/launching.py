@@ -13,6 +13,7 @@ from typing import Any, Final
 from xpcam.control import instance as instances
 from xpcam.control.client import Client
 from xpcam.errors import ControlError
+from xpcam.virtual_camera.keeping import keep_for
 
 STARTS: Final = 60.0  # seconds after which a run that still reads its target is left alone
 STOPS: Final = 15.0  # seconds a run may take to close its camera and its files
@@ -109,6 +110,7 @@ def restart(name: str) -> str:
     client = Client(name)
     before = _launched(client)
     more = changed(client.ask("GET", "/status"), client.ask("GET", "/settings"))
+    keep_for(client.instance.keeper, STARTS)
     stop(name)
     return launch(name, before["arguments"], more, before["cwd"])
 

@@ -46,6 +46,11 @@ class Instance:
         return self.folder / "lock"
 
     @property
+    def keeper(self) -> Path:
+        """The socket of the process that holds the output (--keep-output)."""
+        return self.folder / "keeper.sock"
+
+    @property
     def launched(self) -> Path:
         """With what `start --detach` started it."""
         return self.folder / "launched.json"

@@ -10,6 +10,7 @@ from xpcam.frame import Pixels
 from xpcam.virtual_camera.camera import VirtualCamera
 from xpcam.virtual_camera.file import SUFFIXES, VideoFile, with_room
 from xpcam.virtual_camera.i420 import Buffer, I420Converter
+from xpcam.virtual_camera.keeping import Keeping
 from xpcam.virtual_camera.lasting import LastingCamera
 from xpcam.virtual_camera.several import SeveralCameras
 
@@ -49,6 +50,7 @@ def open_output(
     fps: float,
     audio_from: Path | None = None,
     lasting: bool = False,
+    keeping: Keeping | None = None,
 ) -> VirtualCamera:
     """Open the output that `spec` names; raises OutputError.
 
@@ -60,10 +62,13 @@ def open_output(
         fps: frames a second.
         audio_from: a video whose sound goes into a file output (an offline rendering); cameras have none.
         lasting: whether a recording that cannot go on begins anew once there is room (a live run).
+        keeping: has a camera (no recording) held by a process that outlives this one.
     """
     kind, _, rest = spec.partition(":")
     if spec == "none":
         return NoCamera(size=size, fps=fps)
+    if keeping is not None and Path(spec).suffix.lower() not in SUFFIXES:
+        return _open_kept(spec, keeping, size, fps)
     if spec == "auto":
         if sys.platform == "linux":
             return _open_all_of_linux(size, fps)
@@ -79,17 +84,30 @@ def open_output(
 
         return LastingCamera(lambda: PyVirtualCamera(rest or None, size=size, fps=fps, device=_loopback()))
     if Path(spec).suffix.lower() in SUFFIXES:
-        path = Path(spec)
-        if lasting:
-            return LastingCamera(
-                lambda: VideoFile(path, size=size, fps=fps),
-                again=lambda: VideoFile(with_room(path), size=size, fps=fps),
-            )
-        return VideoFile(path, size=size, fps=fps, audio_from=audio_from)
+        return _open_file(Path(spec), size, fps, audio_from, lasting)
     raise OutputError(
         f"{spec!r} is no output: use auto, none, v4l2, /dev/videoN, pipewire, pyvirtualcam or a file that "
         f"ends in {', '.join(SUFFIXES)}"
     )
+
+
+def _open_file(
+    path: Path, size: tuple[int, int], fps: float, audio_from: Path | None, lasting: bool
+) -> VirtualCamera:
+    if lasting:
+        return LastingCamera(
+            lambda: VideoFile(path, size=size, fps=fps),
+            again=lambda: VideoFile(with_room(path), size=size, fps=fps),
+        )
+    return VideoFile(path, size=size, fps=fps, audio_from=audio_from)
+
+
+def _open_kept(spec: str, keeping: Keeping, size: tuple[int, int], fps: float) -> VirtualCamera:
+    if sys.platform != "linux":
+        raise OutputError(f"--keep-output was asked for on {sys.platform}, Linux is wanted: leave it out")
+    from xpcam.virtual_camera.kept import KeptCamera  # what Windows has not
+
+    return LastingCamera(lambda: KeptCamera(spec, keeping, size=size, fps=fps))
 
 
 def _open_all_of_linux(size: tuple[int, int], fps: float) -> VirtualCamera:
