@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
 import pytest
+import x2face_models
 from faces import face, portrait
 
 from xpcam import bench, builders
@@ -22,6 +24,8 @@ from xpcam.settings import Settings
 
 class ScriptedTracker:
     """Sees the same face in every picture, its jaw moving."""
+
+    engines: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.frames = 0
@@ -68,11 +72,26 @@ def test_every_stage_of_every_frame_is_measured(tracker: ScriptedTracker) -> Non
     )
     assert 0 < result.latency_ms["p50"] <= result.latency_ms["p95"]
     assert result.fps > 0
-    assert result.mouth_open_fps > 0
+    assert result.mouth_open_fps is not None and result.mouth_open_fps > 0
+    assert result.x2face is None
     assert result.rss_mb > 10
     assert result.ratio == pytest.approx(1e3 / result.fps / result.baseline_ms)
     assert tracker.frames >= len(progress) > 0
     assert result.as_dict()["stages_ms"] == result.stages_ms
+
+
+def test_x2face_says_what_embedding_beforehand_saves(
+    tracker: ScriptedTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x2face_models.install(tmp_path, monkeypatch)
+    result = bench.run(Settings(engine="x2face", size=(320, 240), seconds=0.3, device="cpu"), lambda *_: None)
+    found = result.x2face
+    assert found is not None and result.mouth_open_fps is None
+    frame = found.driving_ms + found.sampling_ms
+    assert found.ratio == pytest.approx((found.embedding_ms + frame) / frame)
+    assert found.ratio > 1
+    assert "once for each target" in str(result)
+    assert json.loads(json.dumps(result.as_dict()))["x2face"]["backbone"] == "unet"
 
 
 def test_a_target_of_ones_own_is_taken(tracker: ScriptedTracker, tmp_path: Path) -> None:

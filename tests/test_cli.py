@@ -250,7 +250,17 @@ def test_bench_prints_json_or_a_table(
     monkeypatch.setattr(bench, "run", lambda settings, progress: result)
     assert run("bench", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    wanted = ["fps", "latency_ms", "stages_ms", "mouth_open_fps", "rss_mb", "baseline_ms", "ratio", "engines"]
+    wanted = [
+        "fps",
+        "latency_ms",
+        "stages_ms",
+        "mouth_open_fps",
+        "rss_mb",
+        "baseline_ms",
+        "ratio",
+        "engines",
+        "x2face",
+    ]
     assert list(shown) == wanted
     assert list(shown["latency_ms"]) == ["p50", "p95"]
     assert list(shown["stages_ms"]) == ["decode", "track", "retarget", "render", "convert", "write"]

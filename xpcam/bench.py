@@ -27,6 +27,8 @@ from xpcam.resources import shipped
 from xpcam.retargeting.retargeter import STILL, Motion
 from xpcam.settings import Settings
 from xpcam.virtual_camera import VirtualCamera, open_output
+from xpcam.x2face.opening import open_network
+from xpcam.x2face.timing import Saving, saving
 
 SECONDS: Final = 10.0
 """How long to measure where `--seconds` is not given."""
@@ -49,21 +51,24 @@ class BenchResult:
         fps: frames a second, every stage one after the other, decoding included.
         latency_ms: p50 and p95 of a frame's time, from before it is decoded until it is written.
         stages_ms: median of each stage; they share `fps`.
-        mouth_open_fps: the same while the target's mouth is wide open in every frame, its head turned.
+        mouth_open_fps: the same while the target's mouth is wide open in every frame, its head turned; None for
+            x2face, which takes as long for every face.
         rss_mb: resident memory, megabytes (10^6 bytes).
         baseline_ms: median time of the fixed computation.
         ratio: time per frame over `baseline_ms`.
         engines: what really ran each engine, and why nothing faster did.
+        x2face: what embedding a face beforehand saves, with that engine.
     """
 
     fps: float
     latency_ms: dict[str, float]
     stages_ms: dict[str, float]
-    mouth_open_fps: float
+    mouth_open_fps: float | None
     rss_mb: float
     baseline_ms: float
     ratio: float
     engines: tuple[EngineReport, ...] = ()
+    x2face: Saving | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain numbers, for JSON."""
@@ -72,13 +77,14 @@ class BenchResult:
     def __str__(self) -> str:
         rows = [
             ("frames per second", self.fps, ""),
-            ("  mouth wide open", self.mouth_open_fps, ""),
+            *([] if self.mouth_open_fps is None else [("  mouth wide open", self.mouth_open_fps, "")]),
             ("latency p50", self.latency_ms["p50"], "ms"),
             ("latency p95", self.latency_ms["p95"], "ms"),
             *((f"  {stage}", value, "ms") for stage, value in self.stages_ms.items()),
             ("memory", self.rss_mb, "MB"),
             ("baseline", self.baseline_ms, "ms"),
             ("frame / baseline", self.ratio, ""),
+            *([] if self.x2face is None else _rows(self.x2face)),
         ]
         lines = [f"{name:<18}{value:9.2f} {unit}".rstrip() for name, value, unit in rows]
         return "\n".join([*lines, *map(str, self.engines)])
@@ -106,6 +112,9 @@ def run(settings: Settings, progress: Progress) -> BenchResult:
         meter.begin()
         beside = _run_for(seconds, driver, pipeline, output, lambda done: progress(int(done), total))
         report = meter.report()
+        result = _result(report, beside, reports_of(pipeline.engines()))
+        if settings.engine == "x2face":
+            return replace(result, x2face=_saving(settings))
         meter.begin()
         beside_open = _run_for(
             OPEN_SHARE * seconds,
@@ -115,8 +124,7 @@ def run(settings: Settings, progress: Progress) -> BenchResult:
             lambda done: progress(int(seconds + done), total),
             _wide_open(),
         )
-        engines = reports_of(pipeline.engines())
-        return _result(report, beside, _fps(meter.report(), beside_open), engines)
+        return replace(result, mouth_open_fps=_fps(meter.report(), beside_open))
 
 
 def baseline() -> float:
@@ -198,9 +206,23 @@ def _fps(report: RunReport, beside: list[float]) -> float:
     return report.frames_generated / (report.seconds - sum(beside))
 
 
-def _result(
-    report: RunReport, beside: list[float], mouth_open_fps: float, engines: tuple[EngineReport, ...]
-) -> BenchResult:
+def _saving(settings: Settings) -> Saving:
+    """What embedding a face beforehand saves."""
+    where = settings.backbone, settings.device, settings.threads
+    with open_network("embedding", *where) as embedding, open_network("driving", *where) as driving:
+        return saving(settings.backbone, embedding, driving, settings.size)
+
+
+def _rows(found: Saving) -> list[tuple[str, float, str]]:
+    return [
+        ("embedding", found.embedding_ms, "ms, once for each target"),
+        ("driving", found.driving_ms, "ms"),
+        ("sampling", found.sampling_ms, "ms"),
+        ("with / without", found.ratio, "embedding in every frame"),
+    ]
+
+
+def _result(report: RunReport, beside: list[float], engines: tuple[EngineReport, ...]) -> BenchResult:
     fps = _fps(report, beside)
     latency = {"p50": report.latency_p50_ms, "p95": report.latency_p95_ms}
     baseline_ms = float(np.median(beside)) * 1e3
@@ -208,7 +230,7 @@ def _result(
         fps=fps,
         latency_ms=latency,
         stages_ms=report.stages_ms,
-        mouth_open_fps=mouth_open_fps,
+        mouth_open_fps=None,
         rss_mb=report.rss_mb,
         baseline_ms=baseline_ms,
         ratio=1e3 / fps / baseline_ms,
