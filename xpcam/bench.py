@@ -51,8 +51,8 @@ class BenchResult:
         fps: frames a second, every stage one after the other, decoding included.
         latency_ms: p50 and p95 of a frame's time, from before it is decoded until it is written.
         stages_ms: median of each stage; they share `fps`.
-        mouth_open_fps: the same while the target's mouth is wide open in every frame, its head turned; None for
-            x2face, which takes as long for every face.
+        mouth_open_fps: the same while the target's mouth is wide open in every frame, its head turned; None
+            for x2face, which takes as long for every face.
         rss_mb: resident memory, megabytes (10^6 bytes).
         baseline_ms: median time of the fixed computation.
         ratio: time per frame over `baseline_ms`.
