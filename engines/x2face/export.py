@@ -1,0 +1,173 @@
+"""Export both networks of a backbone to ONNX, and refuse to when ONNX Runtime and PyTorch disagree.
+
+    python -m engines.x2face.export --backbone unet [--checkpoint runs/x2face/unet/checkpoint.pt] [--packs runs/x2face/packs]
+
+Writes embedding_<backbone>.onnx and driving_<backbone>.onnx. The moving average of the weights is exported; batch norms
+are folded in, weights are stored as float16. The gate: the float32 graph within TOLERANCE of PyTorch on noise and
+textures, the stored file within TOLERANCE_STORED on generated people, operators and shapes that TensorRT takes.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines.face_params.arrays import Pixels
+from engines.face_params.export import OPSET, drawn, people, session, stored_as_half
+from engines.tensorrt_operators import problems
+from engines.x2face.network import BACKBONES, GRID, SIDE, SOURCE, Driving, Embedding, X2Face
+from xpcam.x2face.crops import SIDE_FACTOR
+
+VERSION = "1.0"
+TOLERANCE, TOLERANCE_STORED = 2e-4, 0.01  # of a grid from -1 to 1
+
+
+class EmbeddingGraph(nn.Module):
+    """uint8 (1, 256, 256, 3) -> grid (1, 64, 64, 2)."""
+
+    title, entry, side = "embedding", "source", SOURCE
+    about = "where each cell of the embedded face samples the source crop"
+
+    def __init__(self, network: Embedding) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, source: Tensor) -> Tensor:
+        picture = F.avg_pool2d(source.float().permute(0, 3, 1, 2), SOURCE // SIDE)
+        return self.network(picture)[0].permute(0, 2, 3, 1)
+
+
+class DrivingGraph(nn.Module):
+    """uint8 (1, 128, 128, 3) -> grid (1, 64, 64, 2)."""
+
+    title, entry, side = "driving", "driver", SIDE
+    about = "where each cell of the output crop samples the embedded face"
+
+    def __init__(self, network: Driving) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, driver: Tensor) -> Tensor:
+        return self.network(driver.float().permute(0, 3, 1, 2))[0].permute(0, 2, 3, 1)
+
+
+Graph = EmbeddingGraph | DrivingGraph
+
+
+def facts(graph: Graph, backbone: str, settings: dict[str, str], step: int) -> dict[str, str]:
+    """The metadata of a file."""
+    side = graph.side
+    kept = ("seed", "minutes", "loss")
+    return {
+        "name": f"x2face_{graph.title}",
+        "version": VERSION,
+        "licence": "Apache-2.0",
+        "backbone": backbone,
+        "crop": f"square about xpcam.x2face.crops.ANCHOR, side factor {SIDE_FACTOR}",
+        "side_factor": str(SIDE_FACTOR),
+        "tolerance": f"{TOLERANCE} as float32, {TOLERANCE_STORED} as stored",
+        "opset": str(OPSET),
+        "input": f"{graph.entry}: uint8 (1, {side}, {side}, 3) BGR head crop",
+        "output": f"grid: float32 (1, {GRID}, {GRID}, 2), {graph.about}: x, y from -1 to 1 (align_corners=False)",
+        "training": json.dumps({"step": step, **{key: settings[key] for key in kept}}),
+    }
+
+
+def to_onnx(graph: Graph, described: dict[str, str]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        sample = torch.zeros(1, graph.side, graph.side, 3, dtype=torch.uint8)
+        torch.onnx.export(
+            graph, (sample,), str(path), input_names=[graph.entry], output_names=["grid"],
+            opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
+        model = onnx.load(path)
+    helper.set_model_props(model, described)
+    return model
+
+
+def with_initialisers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph, constants of more than a few numbers kept as initialisers, as weights are."""
+    kept = []
+    for node in model.graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type == "Constant" and value is not None and numpy_helper.to_array(value).size > 64:
+            value.name = node.output[0]
+            model.graph.initializer.append(value)
+        else:
+            kept.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    return model
+
+
+def difference(graph: Graph, model: onnx.ModelProto, pictures: list[Pixels]) -> float:
+    """Largest absolute difference of a grid between PyTorch and ONNX Runtime."""
+    run, worst = session(model), 0.0
+    for picture in pictures:
+        with torch.no_grad():
+            wanted = graph(torch.from_numpy(picture[None])).numpy()
+        got = run.run(None, {graph.entry: picture[None]})[0]
+        worst = max(worst, float(np.abs(got - wanted).max()))
+    return worst
+
+
+def check(what: str, worst: float, tolerance: float) -> None:
+    print(f"{what}: largest difference from PyTorch {worst:.2g} (<= {tolerance})")
+    if not worst <= tolerance:
+        raise SystemExit(f"{what}: differs from PyTorch by more than the tolerance; nothing was written")
+
+
+def gated(graph: Graph, described: dict[str, str]) -> onnx.ModelProto:
+    """The model as it is stored, after the gate."""
+    graph.eval()
+    model = to_onnx(graph, described)
+    check(f"{graph.title}, float32 graph", difference(graph, model, drawn(graph.side)), TOLERANCE)
+    model = stored_as_half(with_initialisers(model))
+    check(f"{graph.title}, stored file", difference(graph, model, people(graph.side)), TOLERANCE_STORED)
+    onnx.checker.check_model(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stored.onnx"
+        onnx.save(model, path)
+        found = problems(path)
+    if found:
+        raise SystemExit(
+            f"{graph.title}: TensorRT would not take it: {'; '.join(found)}; nothing was written"
+        )
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", choices=BACKBONES, default="unet")
+    parser.add_argument("--checkpoint", type=Path, help="default: runs/x2face/<backbone>/checkpoint.pt")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    saved = torch.load(
+        options.checkpoint or Path("runs/x2face") / options.backbone / "checkpoint.pt", weights_only=True
+    )
+    network = X2Face(options.backbone)
+    network.load_state_dict(saved["average"])
+    graphs: tuple[Graph, ...] = (EmbeddingGraph(network.embedding), DrivingGraph(network.driving))
+    made = [
+        (graph, gated(graph, facts(graph, options.backbone, saved["settings"], saved["step"])))
+        for graph in graphs
+    ]
+    for graph, model in made:
+        path = options.output / f"{graph.title}_{options.backbone}.onnx"
+        path.write_bytes(model.SerializeToString())
+        print(f"{path}: {path.stat().st_size / 1e6:.3f} MB, step {saved['step']}")
+
+
+if __name__ == "__main__":
+    main()
