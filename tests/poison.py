@@ -65,8 +65,8 @@ class PoisonedCamera:
 class Recorder(NoCamera):
     """An output that keeps everything it was given."""
 
-    def __init__(self, fails_after: int = 10**9) -> None:
-        super().__init__(size=SIZE, fps=30)
+    def __init__(self, size: tuple[int, int] = SIZE, *, fails_after: int = 10**9) -> None:
+        super().__init__(size=size, fps=30)
         self.seen: list[Pixels] = []
         self.closed = False
         self._fails_after = fails_after

@@ -12,6 +12,7 @@ from faces import Replay
 from poison import SIZE, prepared
 
 from xpcam import builders, daemon, offline, target_loader
+from xpcam.camera.opening import Known, Machine
 from xpcam.frame import Pixels
 from xpcam.settings import Settings
 from xpcam.tracking.live_link import timecode
@@ -31,7 +32,7 @@ def wired(monkeypatch: pytest.MonkeyPatch, camera: object, output: object, track
             raise camera
         return camera
 
-    monkeypatch.setattr(daemon, "check_camera", lambda spec, **_: None)
+    monkeypatch.setattr(daemon, "check_camera", lambda spec, **_: Known(spec, Machine()))
     monkeypatch.setattr(daemon, "open_camera", open_camera)
     yield
 

@@ -24,7 +24,7 @@ from xpcam.retargeting.profile import load_profile
 from xpcam.steering import LIVE
 
 DOCS = Path(__file__).parent.parent / "docs" / "openapi.json"
-REQUESTS = 1000
+REQUESTS = 400  # a thousand malformed ones go over the socket (test_control_socket)
 
 
 @pytest.fixture
@@ -82,7 +82,10 @@ def test_gains_alone_draw_nothing_anew(control: Control, client: TestClient) -> 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "said"),
     [
-        ("PATCH", "/settings", {"size": "640x480"}, 422, "size does not change while it runs"),
+        ("PATCH", "/settings", {"threads": 2}, 422, "threads does not change while it runs"),
+        ("PATCH", "/settings", {"size": "641x480"}, 422, "size: found '641x480', wanted WIDTHxHEIGHT"),
+        ("PATCH", "/settings", {"camera": "x", "mouth": 0.1}, 409, "no camera x; this machine has none"),
+        ("PATCH", "/settings", {"output": "x", "mouth": 0.1}, 409, "'x' is no output: use none"),
         ("PATCH", "/settings", {"mouth": "1"}, 422, "mouth: found '1', wanted a number from 0 to 2"),
         ("PATCH", "/settings", {"mirror": None}, 422, "mirror: found 'None', wanted true or false"),
         ("PATCH", "/settings", {"nose": 1}, 422, "nose: Extra inputs are not permitted"),
@@ -202,7 +205,7 @@ def test_metrics_are_what_prometheus_reads(control: Control, client: TestClient)
     assert counts == sorted(counts)
 
 
-def test_a_thousand_requests_of_every_kind_give_no_server_error(control: Control, tmp_path: Path) -> None:
+def test_requests_of_every_kind_give_no_server_error(control: Control, tmp_path: Path) -> None:
     control.stop.set()  # a calibration does not wait
     kept(tmp_path, "anna", 40)
     answered: list[int] = []
@@ -221,7 +224,7 @@ def test_a_thousand_requests_of_every_kind_give_no_server_error(control: Control
     assert len(answered) >= 0.9 * REQUESTS
 
 
-def ask_often(cases: Any, times: int, answered: list[int]) -> None:
+def ask_often(cases: Any, times: int, answered: list[int], **where: Any) -> None:
     @hypothesis.given(case=cases)
     @hypothesis.settings(
         max_examples=times,
@@ -231,7 +234,7 @@ def ask_often(cases: Any, times: int, answered: list[int]) -> None:
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     def ask(case: schemathesis.Case[Any]) -> None:
-        answer = case.call_and_validate(checks=[not_a_server_error])
+        answer = case.call_and_validate(checks=[not_a_server_error], **where)
         answered.append(answer.status_code)
         assert answer.status_code < 400 or "\n" not in answer.json()["detail"]
 

@@ -3,9 +3,9 @@
 import logging
 import socket
 from contextlib import AbstractContextManager, ExitStack, closing
+from functools import partial
 
 from xpcam.builders import open_governor, open_pipeline, open_steering
-from xpcam.camera.on_demand import CameraOnDemand
 from xpcam.camera.opening import Camera, Known, check_camera, open_camera
 from xpcam.camera.spec import table_of
 from xpcam.contact_sheet import contact_sheet_at
@@ -14,6 +14,7 @@ from xpcam.control.instance import Instance, claim
 from xpcam.errors import SettingsError
 from xpcam.live import Live
 from xpcam.meter import Meter, RunReport
+from xpcam.output_switch import Format, OutputSwitch
 from xpcam.progress import Bar, no_bar
 from xpcam.rehearsal import rehearsing
 from xpcam.retargeting.parameter_file import ParameterFile
@@ -23,6 +24,7 @@ from xpcam.signals import call_on_signal, stop_on_signals
 from xpcam.target_loader import default_store
 from xpcam.virtual_camera import VirtualCamera, open_output
 from xpcam.virtual_camera.keeping import Keeping, StandIn, dismiss
+from xpcam.wiring import Wiring
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         driver = None if table is None else ParameterFile(table)
         with bar("reading the target") as progress:
             pipeline = open_pipeline(settings, stack, meter, progress)
-        output = stack.enter_context(closing(_open_output(settings, instance, stand_in := StandIn())))
+        keeping = _keeping(settings, instance, stand_in := StandIn())
+        first = Format(settings.output, settings.size, settings.fps)
+        output = stack.enter_context(closing(OutputSwitch(partial(_open_output, keeping), first)))
         log.info("output: %s", output.description)
         stack.callback(heart.stopping)
         steering = open_steering(settings, pipeline, stack)
@@ -54,16 +58,16 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         stack.enter_context(call_on_signal("SIGUSR2", lambda: steering.soon(steering.show_next)))
         governor = open_governor(settings, steering)
         live = Live(settings, output, pipeline, heart, stop, governor)
+        wiring = Wiring(settings, live, output, _find_camera, _open_camera)
+        steering.connection = wiring
         if instance is not None:
             control = Control(live, pipeline, output, steering, default_store(), stop)
             stack.enter_context(_serving(control, instance, settings.control_port))
         if driver is not None:
             live.perform(driver)
             return meter.report()
-        known = check_camera(settings.camera, wait=settings.wait_for_camera)
-        camera = stack.enter_context(
-            closing(CameraOnDemand(lambda: _open_camera(settings, known), patient=settings.wait_for_camera))
-        )
+        wiring.find(wait=settings.wait_for_camera)
+        camera = stack.enter_context(closing(wiring.camera))
         sheet = stack.enter_context(contact_sheet_at(settings.contact_sheet))
         live.follow(camera, sheet)
         report = meter.report(camera.dropped)
@@ -75,7 +79,8 @@ def controllable(settings: Settings) -> bool:
     return settings.control and hasattr(socket, "AF_UNIX")
 
 
-def _open_output(settings: Settings, instance: Instance | None, stand_in: StandIn) -> VirtualCamera:
+def _keeping(settings: Settings, instance: Instance | None, stand_in: StandIn) -> Keeping | None:
+    """How the output outlasts the run, where it shall. Raises SettingsError where it cannot."""
     if settings.keep_output and instance is None:
         raise SettingsError(
             "--keep-output with --no-control: wanted the run's folder, for a socket; leave one of them out"
@@ -83,13 +88,21 @@ def _open_output(settings: Settings, instance: Instance | None, stand_in: StandI
     keeping = Keeping(instance.keeper, stand_in) if settings.keep_output and instance is not None else None
     if instance is not None and keeping is None:
         dismiss(instance.keeper)  # one that waits for a run which died holds the output
-    return open_output(settings.output, size=settings.size, fps=settings.fps, lasting=True, keeping=keeping)
+    return keeping
 
 
 def _serving(control: Control, instance: Instance, port: int) -> AbstractContextManager[None]:
     from xpcam.control.server import serving  # slow to import, and not every run needs it
 
     return serving(control, instance, port)
+
+
+def _open_output(keeping: Keeping | None, wanted: Format) -> VirtualCamera:
+    return open_output(wanted.spec, size=wanted.size, fps=wanted.fps, lasting=True, keeping=keeping)
+
+
+def _find_camera(settings: Settings, *, wait: bool) -> Known:
+    return check_camera(settings.camera, wait=wait)
 
 
 def _open_camera(settings: Settings, known: Known) -> Camera:

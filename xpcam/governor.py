@@ -1,6 +1,7 @@
 """Keeps the rate: where pictures take longer than there is time for, they are made with less, step by step.
 
-The steps and what each saves were measured (docs/decisions.md). A step is taken back only when what was
+The steps and what each saves were measured (docs/decisions.md). Where other programs hold the cores less work
+is done sooner, too, so a step is taken all the same; but it is said. A step is taken back only when what was
 measured leaves room for the fuller picture, and each time that proves wrong it is left for twice as long:
 under a steady load the picture settles.
 """
@@ -10,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+from xpcam.contention import Contention
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ SETTLING: Final = 0.5  # seconds after a change that are not looked at
 CALM: Final = 10.0  # seconds with room before a step is taken back
 RELAPSE: Final = 30.0  # a step that is wanted again so soon after was taken back too early
 LONGEST: Final = 600.0  # most seconds that are then waited for
+BUSY: Final = 0.25  # share of its time that the frame loop waits for a core beyond which others are named
 GAP: Final = 1.0  # seconds without a picture after which all begins anew: it slept, or the camera was away
 
 
@@ -73,13 +77,22 @@ class Governor:
     Args:
         fps: the rate to keep.
         change: is told of each step that is to be taken; must not wait.
+        contention: says how much of the frame loop's time it waited for a core.
 
     Attributes:
         state: index into `STEPS`, and why this one, in one line.
         changes: how many there were.
+        held: share of the last second's work in which others held the cores; None where that is not known.
     """
 
-    def __init__(self, fps: float, change: Callable[[Quality], None]) -> None:
+    def __init__(
+        self,
+        fps: float,
+        change: Callable[[Quality], None],
+        contention: Callable[[], float | None] | None = None,
+    ) -> None:
+        self._contention = contention or Contention().share
+        self.held: float | None = None
         self.state = (0, "pictures are made in time")
         self.changes = 0
         self._period = 1.0 / fps
@@ -91,6 +104,10 @@ class Governor:
         self._calm = 0.0
         self._patience = CALM
         self._raised_at = -math.inf
+
+    def keep(self, fps: float) -> None:
+        """Keep another rate; any thread."""
+        self._period = 1.0 / fps
 
     @property
     def step(self) -> int:
@@ -125,18 +142,24 @@ class Governor:
 
     def _judge(self, at: float) -> None:
         assert self._from is not None
+        self.held = self._contention()
         took, wanted = typical(self._costs), max(self._period, median(self._periods))
         span = at - self._from
         self._begin(at)
         if took > LATE * wanted:
             self._calm = 0.0
             if self.step + 1 < len(STEPS):
-                self._lower(at, f"pictures took {1e3 * took:.0f} of {1e3 * wanted:.0f} ms")
+                self._lower(at, f"pictures took {1e3 * took:.0f} of {1e3 * wanted:.0f} ms{self._others()}")
             return
         fuller = took * STEPS[self.step - 1].cost / self.quality.cost if self.step else 0.0
         self._calm = self._calm + span if fuller <= ROOM * wanted else 0.0
         if self.step and self._calm >= self._patience:
             self._raise(at, f"{1e3 * took:.0f} of {1e3 * wanted:.0f} ms for {self._calm:.0f} s")
+
+    def _others(self) -> str:
+        if self.held is None or self.held < BUSY:
+            return ""
+        return f"; other programs held the cores for {100 * self.held:.0f} % of it"
 
     def _lower(self, at: float, why: str) -> None:
         relapsed = at - self._raised_at < RELAPSE

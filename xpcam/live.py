@@ -64,7 +64,8 @@ class Live:
         self._heart = heart
         self._stop = stop
         self._demand = Demand(self._count_readers, settings.idle_timeout)
-        self._slots = Slots(settings.fps)
+        self._fps: float = settings.fps
+        self._slots = Slots(self._fps)
         self._began = time.monotonic()
         self._counting = False
         self._pixels: Pixels | None = None  # what was shown last
@@ -90,11 +91,11 @@ class Live:
         while not self._over():
             wanted = self._demand.wanted()
             if wanted is Wanted.NOTHING:
-                camera.sleep()
                 self._doze()
                 continue
             if wanted is Wanted.LIVE:
                 camera.wake()
+            self._take_rate()
             self._stop.wait(self._slots.until_open())
             frame = camera.latest(self._slots.until_closed())
             if frame is None and camera.finished:
@@ -113,6 +114,7 @@ class Live:
             if self._demand.wanted() is Wanted.NOTHING:
                 self._doze()
                 continue
+            self._take_rate()
             self._stop.wait(self._slots.until_open())
             now = time.monotonic()
             at = now - self._began
@@ -122,10 +124,14 @@ class Live:
             pixels = self._pipeline.follow(table.motion(at % table.duration), now)
             publish(self._output, pixels, self._meter, self._slots.take())
             self._meter.made()
-            self._keep_rate(now, None)
+            self._tell_governor(now, None)
             self.state = "following"
             self._beat()
         self._tell_missed()
+
+    def keep_rate(self, fps: float) -> None:
+        """Publish so many pictures a second from the next one on; any thread."""
+        self._fps = fps
 
     @property
     def dropped(self) -> int:
@@ -177,10 +183,10 @@ class Live:
         if frame is not None:
             self._meter.delivered(frame)
             seen = Seen(frame.sequence, frame.captured_at)
-            self._keep_rate(frame.captured_at, seen.period_since(self._before))
+            self._tell_governor(frame.captured_at, seen.period_since(self._before))
             self._before = seen
 
-    def _keep_rate(self, at: float, period: float | None) -> None:
+    def _tell_governor(self, at: float, period: float | None) -> None:
         """Tell the governor what the picture of `at` seconds took."""
         if self.governor is not None:
             self.governor.made(self._meter.worked - self._worked, at, period)
@@ -192,6 +198,8 @@ class Live:
         pixels = self._pipeline.step(None, asleep)
         refreshed = -float("inf")
         while self._demand.wanted() is Wanted.NOTHING and not self._over():
+            if self._camera is not None:
+                self._camera.sleep()
             now = time.monotonic()
             if self._pipeline.targets.changed:
                 pixels, refreshed = self._pipeline.step(None, now), -float("inf")
@@ -201,8 +209,7 @@ class Live:
             self._beat()
             self._stop.wait(NAP)
         self._meter.asleep += time.monotonic() - asleep
-        self._late += self._slots.missed
-        self._slots = Slots(self._settings.fps)
+        self._begin_grid()
         self._pixels, self._seen_at = None, -float("inf")
         self._woken_at = time.monotonic()
 
@@ -218,7 +225,18 @@ class Live:
         self._counting = True
         self._meter.begin()
         self._began = time.monotonic()
-        self._slots = Slots(self._settings.fps)
+        self._slots = Slots(self._fps)
+
+    def _take_rate(self) -> None:
+        """Go over to the rate that was asked for last."""
+        if self._slots.fps != self._fps:
+            self._begin_grid()
+            if self.governor is not None:
+                self.governor.keep(self._fps)
+
+    def _begin_grid(self) -> None:
+        self._late += self._slots.missed
+        self._slots = Slots(self._fps, self._slots)
 
     def _beat(self) -> None:
         self._standstill.look()
@@ -230,7 +248,7 @@ class Live:
     def _tell_missed(self) -> None:
         if self.late:
             log.info(
-                "%d pictures came too late for --fps %d and were left out",
+                "%d pictures came too late for --fps %g and were left out",
                 self.late,
-                self._settings.fps,
+                self._fps,
             )

@@ -16,19 +16,33 @@ WORTH = 0.001  # seconds that are worth a move
 class Slots:
     """Slots on a fixed grid that begins now: nothing drifts, and nobody who is late has to catch up.
 
+    Args:
+        fps: slots a second.
+        after: those before, whose time goes on; None: time begins anew.
+        now: seconds, monotonic.
+
     Attributes:
+        fps: as given.
         missed: slots that passed without a picture.
     """
 
-    def __init__(self, fps: float, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, fps: float, after: "Slots | None" = None, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         if not fps > 0:
             raise ValueError(f"fps is {fps}, wanted more than 0")
+        self.fps = fps
         self.missed = 0
         self._period = 1.0 / fps
         self._start = now()
+        self._begins = 0.0 if after is None else after.since_first()  # seconds from the very first slot
         self._now = now
         self._next = 0
         self._waits: list[float] = []
+
+    def since_first(self) -> float:
+        """Seconds since the very first slot."""
+        return self._begins + self._now() - self._start
 
     def until_open(self) -> float:
         """Seconds until the next slot opens; 0 when it is open."""
@@ -39,7 +53,7 @@ class Slots:
         return max(0.0, self._time(self._next + 0.5) - self._now())
 
     def take(self, arrived: float | None = None) -> float:
-        """Fill a slot, and say its time in seconds from the first one; slots that are over are skipped.
+        """Fill a slot, and say its time in seconds from the very first one; slots that are over are skipped.
 
         `arrived` is when its picture was there; None for one that is repeated or idle.
         """
@@ -49,7 +63,7 @@ class Slots:
             self.missed += behind
             self._next += behind
         self._next += 1
-        return (self._next - 1) * self._period
+        return self._begins + (self._next - 1) * self._period
 
     def _meet(self, waited: float) -> None:
         """Move the grid by the least that a picture waited for its slot lately: all waited as long."""

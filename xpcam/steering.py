@@ -8,10 +8,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from xpcam.camera.spec import home_resolved
 from xpcam.errors import SettingsError, TargetError, XpcamError
@@ -21,19 +24,30 @@ from xpcam.rendering.target_switch import OnAir, TargetSwitch
 from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.retargeter import Gains
 from xpcam.settings import Settings
+from xpcam.settings import wanted as wanted_of
+from xpcam.target.loading import AnyTarget
 from xpcam.target_loader import TargetLoader
 
 log = logging.getLogger(__name__)
 
+CONNECTED: Final = ("size", "fps", "camera", "output")
 LIVE: Final = (
     *("mouth", "eyes", "brows", "head", "gaze"),
     *("mirror", "relight", "interior", "transfer"),
+    *CONNECTED,
 )
 """Settings that change while it runs, besides the target and the neutral face."""
 MESH_ONLY: Final = (*("mouth", "eyes", "brows", "head", "gaze"), *("relight", "transfer", "profile"))
 """Settings that mean nothing to the X2Face engine."""
 
 T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """What connects a run to its camera and its output (`xpcam.wiring`)."""
+
+    def change(self, wanted: Settings) -> None:
+        """Connect it as the settings say. Raises XpcamError: it cannot be; what there was goes on."""
 
 
 def gains_of(settings: Settings) -> Gains:
@@ -46,6 +60,23 @@ def look_of(settings: Settings) -> Look:
     return Look(settings.relight, settings.interior)
 
 
+def changed(settings: Settings, values: Mapping[str, object]) -> Settings:
+    """Settings with some of other values. Raises SettingsError."""
+    try:
+        return Settings(**{**settings.model_dump(), **values})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        if not problem["loc"]:
+            raise SettingsError(str(problem["ctx"]["error"])) from None
+        name = str(problem["loc"][0])
+        raise SettingsError(f"{name}: found {values[name]!r}, wanted {wanted_of(name)}") from None
+
+
+def spelled(value: object) -> object:
+    """As the command line takes it: a size as "1280x720"."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 class Steering:
     """What may be asked of a run, from any thread.
 
@@ -56,6 +87,7 @@ class Steering:
         relearn: makes the pipeline learn the neutral face anew.
 
     Attributes:
+        connection: to camera and output; None: they are not changed.
         settings: what holds now.
         target: what is on show: a name of the gallery, or a path.
         neutral: where the neutral face comes from: "automatic", or what it was called.
@@ -64,8 +96,9 @@ class Steering:
     def __init__(
         self, settings: Settings, targets: TargetSwitch, loader: TargetLoader, relearn: Callable[[], None]
     ) -> None:
+        self.connection: Connection | None = None
         self.settings = settings
-        self.target = str(settings.target)
+        self.target = self._read_from = str(settings.target)
         self.neutral = settings.profile or "automatic"
         self._targets = targets
         self._loader = loader
@@ -80,7 +113,8 @@ class Steering:
         """Change settings of `LIVE`, all at once; waits until they are ready to be shown.
 
         Raises:
-            SettingsError: one that means nothing to the engine.
+            SettingsError: values that do not go together, or mean nothing to the engine.
+            TargetError, CameraError, OutputError: one of them cannot be; nothing was changed.
         """
         unused = [name for name in values if name in MESH_ONLY and self.settings.engine == "x2face"]
         if unused:
@@ -139,22 +173,39 @@ class Steering:
                 log.warning("%s; nothing was changed", error)
 
     def _change(self, values: Mapping[str, object]) -> Settings:
-        wanted = self.settings.model_copy(update=dict(values))
+        wanted = changed(self.settings, {**values, "target": home_resolved(self._read_from)})
+        loader = replace(self._loader, size=wanted.size)
+        live = self._with_look(wanted, loader)
+        with ExitStack() as undo:
+            if live.animated is not self._targets.latest.animated:
+                undo.callback(live.animated.close)
+            if self.connection is not None and any(name in CONNECTED for name in values):
+                self.connection.change(wanted)
+            undo.pop_all()
+        self._targets.put(live)
+        if wanted.camera != self.settings.camera:
+            self._relearn()  # another camera sees the head from elsewhere
+        self.settings, self._loader = wanted, loader
+        said = ", ".join(f"{name} {spelled(getattr(wanted, name))}" for name in values)
+        log.info("changed: %s", said or "nothing")
+        return wanted
+
+    def _with_look(self, wanted: Settings, loader: TargetLoader) -> OnAir:
+        """What is on air, as the settings want it drawn: made anew where that changes its pictures."""
         live = self._targets.latest
         look = replace(live.look, relight=wanted.relight, interior=wanted.interior)
-        if look != live.look:
+        if wanted.size != self.settings.size:
+            target = self._read(self._read_from, loader)
+            index = live.index if isinstance(target, tuple) and live.index < len(target) else 0
+            live = replace(live, look=look).showing(target, index)
+        elif look != live.look:
             live = live.drawn(look)
-        live = replace(
+        return replace(
             live,
             gains=gains_of(wanted),
             mirror=wanted.mirror,
             by_parameters=wanted.transfer == "parameters",
         )
-        self._targets.put(live)
-        self.settings = wanted
-        changed = ", ".join(f"{name} {value}" for name, value in values.items())
-        log.info("changed: %s", changed or "nothing")
-        return wanted
 
     def _spare(self, quality: Quality) -> None:
         live = self._targets.latest
@@ -164,15 +215,18 @@ class Steering:
         self._targets.put(replace(live, track_every=quality.track_every))
 
     def _use(self, named: str) -> str:
+        self._put(self._targets.latest.showing(self._read(named, self._loader)), named)
+        self._read_from = named
+        return named
+
+    def _read(self, named: str, loader: TargetLoader) -> AnyTarget:
         try:
             path = home_resolved(named)
             if not path.exists() and path.parent == Path():
-                self._loader.store.get(named)  # says which names there are
-            loaded = self._loader.load(path, self._go_on)
+                loader.store.get(named)  # says which names there are
+            return loader.load(path, self._go_on)
         except OSError as error:
             raise TargetError(f"target {named[:200]} cannot be read ({error.strerror}); check it") from error
-        self._put(self._targets.latest.showing(loaded), named)
-        return named
 
     def _go_on(self, _done: int, _total: int | None) -> None:
         """Told how far reading a clip has come. Raises TargetError where nobody waits for it any more."""

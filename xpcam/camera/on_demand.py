@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 
 from xpcam.camera.capture import BACK_OFF, Camera
 from xpcam.errors import CameraError
@@ -42,6 +43,7 @@ class CameraOnDemand:
         self._refusal = ""
         self._retry_at = -float("inf")
         self._dropped = 0
+        self._others: SimpleQueue[Camera | None] = SimpleQueue()
 
     @property
     def asleep(self) -> bool:
@@ -71,8 +73,13 @@ class CameraOnDemand:
             self._failures = 0
             self._retry_at = self._now()
 
+    def change(self, other: Camera | None) -> None:
+        """Follow that one from the next frame on, which is open; None: open it anew. Any thread."""
+        self._others.put(other)
+
     def sleep(self) -> None:
         """Close it; from now on a failure to open it is retried, not raised. Nothing where it is asleep."""
+        self._take_others()
         if self._camera is not None or not self._patient:
             log.info("nobody looks: the camera is closed until somebody does")
         self._patient = True
@@ -84,6 +91,7 @@ class CameraOnDemand:
         Raises CameraError where it does not open the first time, unless patient, and what `Camera.latest`
         raises.
         """
+        self._take_others()
         if self._camera is None:
             self._open(timeout)
             return None
@@ -91,8 +99,23 @@ class CameraOnDemand:
 
     def close(self) -> None:
         """Free the camera for good."""
+        self._take_others()
         self._free()
         self._executor.shutdown(wait=False)
+
+    def _take_others(self) -> None:
+        while not self._others.empty():
+            asleep, before, other = self._asleep, self._camera, self._others.get()
+            self._camera = None
+            self._free()
+            if before is not None:
+                self._dropped += before.dropped
+                self._executor.submit(before.close)  # may wait for its driver; what is opened next waits too
+            if asleep and other is not None:
+                other.close()
+            elif not asleep:
+                self.wake()
+                self._camera, self._patient = other, True
 
     def _free(self) -> None:
         self._asleep = True

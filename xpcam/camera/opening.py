@@ -110,6 +110,11 @@ class Known:
         self._first: Device | None = None
         self._twins: frozenset[str] = frozenset()
 
+    @property
+    def identity(self) -> tuple[str, str] | None:
+        """A webcam's label and where it is plugged in; None for files, streams, and one not found yet."""
+        return None if self._first is None else (self._first.label, self._first.bus)
+
     def find(self) -> Device | None:
         """It, wherever it is now; None where the spec means a file. Raises CameraError."""
         if self._first is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from xpcam.camera.spec import home_resolved
 from xpcam.errors import ControlError, SettingsError
 
 Name = Annotated[str, typer.Option("--name", help="which run, where there are several", metavar="NAME")]
@@ -94,7 +95,8 @@ def change(
 ) -> None:
     """Change settings of a run, all at once.
 
-    mouth, eyes, brows, head, gaze, mirror, relight, interior, transfer.
+    mouth, eyes, brows, head, gaze, mirror, relight, interior, transfer; size, fps, camera, output. What
+    cannot be is refused, and nothing changes. A program that looks keeps the size that it was given.
     """
     from xpcam.control.client import Client
 
@@ -106,10 +108,19 @@ def _pair(text: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
     if not equals:
         raise SettingsError(f"{text!r} is no setting: wanted NAME=VALUE, such as mouth=1.3")
+    if key in ("camera", "output"):
+        return key, absolute_place(value)
     try:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def absolute_place(text: str) -> str:
+    """A camera or an output as the run, which may live in another folder, understands it."""
+    path = home_resolved(text)
+    named = path.suffix.lower() in (".mp4", ".mkv", ".mov") and "://" not in text
+    return str(path.absolute()) if named or (path.is_file() and not text.isdecimal()) else text
 
 
 def _said(value: object) -> str:

@@ -9,6 +9,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from xpcam.governor import BUSY
+
 EVERY: Final = 0.5  # seconds between two looks
 
 
@@ -50,7 +52,11 @@ def _refused(refused: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
 
 
 def _quality(quality: dict[str, Any] | None) -> str:
-    return "full, no governor" if quality is None else f"{quality['name']}: {quality['why']}"
+    if quality is None:
+        return "full, no governor"
+    held = quality["held_by_others"]
+    waits = f"; waits for a core {100 * held:.0f} % of its time" if held and held >= BUSY else ""
+    return f"{quality['name']}: {quality['why']}{waits}"
 
 
 def lines(status: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from xpcam.pipeline import Pipeline
 from xpcam.retargeting.calibration import Sampling
 from xpcam.retargeting.profile import load_profile, save_profile
 from xpcam.settings import Settings
-from xpcam.steering import LIVE, Steering
+from xpcam.steering import LIVE, Steering, spelled
 from xpcam.virtual_camera import VirtualCamera
 
 
@@ -142,8 +142,10 @@ def _made(governor: Governor | None) -> Made | None:
     if governor is None:
         return None
     step, why = governor.state
-    return Made(step=step, name=STEPS[step].name, why=why, changes=governor.changes)
+    return Made(
+        step=step, name=STEPS[step].name, why=why, changes=governor.changes, held_by_others=governor.held
+    )
 
 
 def _live(settings: Settings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in LIVE}
+    return {name: spelled(getattr(settings, name)) for name in LIVE}

@@ -30,6 +30,10 @@ def _lines(status: Status, meter: Meter) -> Iterator[str]:
     if status.quality is not None:
         yield from _one("quality_step", "gauge", "0: full; above: less, for the rate.", status.quality.step)
         yield from _one("quality_changes_total", "counter", "Changes of the step.", status.quality.changes)
+        if (held := status.quality.held_by_others) is not None:
+            yield from _one(
+                "cores_held_ratio", "gauge", "Of its time the frame loop waited for a core.", held
+            )
     if status.readers is not None:
         yield from _one("readers", "gauge", "Programs that look, at least.", status.readers)
     yield from _one("memory_bytes", "gauge", "Resident memory.", status.memory_mb * 1e6)

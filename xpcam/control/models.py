@@ -10,6 +10,7 @@ from xpcam.steering import LIVE
 NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 PROFILE: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 PATH: Final = r"^[^\x00-\x1f\x7f]+$"
+SIZE: Final = r"^[0-9]{2,4}x[0-9]{2,4}$"
 
 
 class Strict(BaseModel):
@@ -55,6 +56,9 @@ class Made(Strict):
     name: str
     why: str
     changes: int = Field(description="how often the step changed")
+    held_by_others: float | None = Field(
+        description="share of its time, 0 to 1, that the frame loop waited for a core; null where not known"
+    )
 
 
 class Status(Strict):
@@ -138,19 +142,27 @@ class ProfileWanted(Strict):
     profile: Annotated[str, Field(pattern=PROFILE)]
 
 
+def _taken(name: str) -> Any:
+    """The type in which the API takes and gives a setting."""
+    info = Settings.model_fields[name]
+    if name == "size":
+        return Annotated[str, Field(pattern=SIZE)]
+    if info.annotation is str:
+        return Annotated[str, Field(min_length=1, max_length=4000, pattern=PATH)]
+    return Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+
+
 def _patch() -> type[BaseModel]:
     """The settings that change live, each with its own bounds, all optional."""
     fields: dict[str, Any] = {}
     for name in LIVE:
-        info = Settings.model_fields[name]
-        about = Field(description=info.description)
-        kind: Any = Annotated[info.annotation, *info.metadata, about]
-        fields[name] = (kind, None)
+        about = Field(description=Settings.model_fields[name].description)
+        fields[name] = (Annotated[_taken(name), about], None)
     return create_model("SettingsPatch", __base__=Strict, __doc__="Settings to change, at once.", **fields)
 
 
 def _live_settings() -> type[BaseModel]:
-    fields: dict[str, Any] = {name: (Settings.model_fields[name].annotation, ...) for name in LIVE}
+    fields: dict[str, Any] = {name: (_taken(name), ...) for name in LIVE}
     return create_model("LiveSettings", __base__=Strict, __doc__="Settings that change live.", **fields)
 
 

@@ -45,10 +45,13 @@ def serving(control: Control, instance: Instance, port: int = 0) -> Iterator[Non
 
 def _own_socket(instance: Instance) -> socket.socket:
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    making = instance.socket.with_suffix(".new")  # who sees the socket can use it
     try:
-        line.bind(str(instance.socket))  # in a folder that nobody else may enter
-        instance.socket.chmod(0o600)
+        making.unlink(missing_ok=True)
+        line.bind(str(making))  # in a folder that nobody else may enter
+        making.chmod(0o600)
         line.listen(16)
+        making.rename(instance.socket)
     except OSError as error:
         line.close()
         raise ControlError(

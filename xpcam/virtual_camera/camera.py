@@ -10,15 +10,17 @@ class VirtualCamera(Protocol):
     """One open output; one thread at a time uses it.
 
     A virtual camera is listed by other programs once its first frame is written: write one at once.
-
-    Attributes:
-        description: one line for people: "Xpression Cam (/dev/video10), 1280x720 I420 at 30 fps".
-        watched: whether somebody may be looking already, so that it shows the idling target at once; a
-            recording waits for the first frame of the camera.
     """
 
-    description: str
-    watched: bool
+    @property
+    def description(self) -> str:
+        """One line for people: "Xpression Cam (/dev/video10), 1280x720 I420 at 30 fps"."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody may be looking already, so that it shows the idling target at once; a recording
+        waits for the first frame of the camera.
+        """
 
     @property
     def fault(self) -> str:
