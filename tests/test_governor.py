@@ -233,7 +233,7 @@ def test_a_late_run_is_lowered_and_says_so(caplog: pytest.LogCaptureFixture) -> 
             control.steering.spare(quality)
             told.set()
 
-        control.live.governor = governor = Governor(FPS, change)
+        control.live.governor = governor = Governor(FPS, change, lambda: 0.0)
         assert control.status().quality is not None
         for index in range(40):
             governor.made(0.1, 0.1 * index)

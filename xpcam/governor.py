@@ -130,6 +130,7 @@ class Governor:
         """
         if at - self._last > GAP:
             self._begin(at)
+            self._contention()  # what was before says nothing
             self._calm = 0.0
         self._last = at
         if self._from is None or at < self._from:
