@@ -33,8 +33,8 @@ IN_ORDER = """
     errors frame resources progress file_lock devices service warping face eyes inference
     camera tracking retargeting mouth target rendering x2face virtual_camera meter pipeline
     output_switch gallery rehearsal contracts contact_sheet device_report inspect pacing contention
-    governor setting_types settings flags signals doctor demand standstill target_loader steering builders live
-    wiring control daemon offline bench video_images commands machine_commands cli __main__
+    governor setting_types settings flags signals doctor demand standstill target_loader steering builders
+    live wiring control daemon offline bench video_images commands machine_commands cli __main__
 """
 LAYERS = IN_ORDER.split()
 

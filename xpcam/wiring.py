@@ -74,7 +74,7 @@ class Wiring:
             )
         if now.keep_output and (wanted.size, wanted.output) != (now.size, now.output):
             raise SettingsError(
-                "--keep-output: the process that holds the output was given its place and size; stop and start anew"
+                "--keep-output: what holds the output was given its place and size; stop and start anew"
             )
         known, fresh = self._other_camera(wanted)
         with ExitStack() as undo:
