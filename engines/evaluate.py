@@ -12,11 +12,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
+from engines import compare as both
 from engines import stability
 from engines.face_params.evaluate import MEASURES, compare, expression
 from engines.judge import open_judge
@@ -42,6 +45,7 @@ SHUT = 15.0  # per cent of its open value that a shut eye of the output is open,
 BLINKS = 0.5  # share of its usual opening below which the person's eye is shut
 
 
+@cache
 def judged(video: Path, task: Path) -> Floats:
     """(T, 478, 2) landmarks by MediaPipe, pixels; NaN rows where it sees no face."""
     with open_judge(task) as judge, read_video(video) as frames:
@@ -88,13 +92,37 @@ def evaluate(
     driver: Path, target: Path, task: Path, folder: Path
 ) -> tuple[dict[str, float], dict[str, float]]:
     """What is carried to the output, and how the tracker follows, for one driver."""
-    settings = Settings(target=target)
-    output = folder / f"{driver.stem}.mp4"
-    with tqdm(desc=f"rendering {driver.name}") as bar:
-        offline.render_video(settings, driver, output, lambda done, total: bar.update(done - bar.n))
-    own = tracking_export.collect(offline.track_video(settings, driver, lambda done, total: None))
+    output = rendered("mesh", target, driver, folder).video
+    own = tracking_export.collect(offline.track_video(Settings(), driver, lambda done, total: None))
     person = judged(driver, task)
     return carried(person, judged(output, task)), compare(own.landmarks, person)
+
+
+@cache
+def rendered(engine: str, target: Path, driver: Path, folder: Path) -> both.Rendered:
+    """One of `engines.compare.ENGINES` on a driver."""
+    print(f"rendering {driver.name} with {engine}", file=sys.stderr)
+    return both.render(engine, target, driver, folder)
+
+
+def compare_engines(drivers: list[Path], target: Path, task: Path, folder: Path, sheets: Path) -> None:
+    """Print what each engine carries, keeps and takes, and write a sheet for each driver."""
+    names = both.present()
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    own, apart = both.own_identity(target), both.apart()
+    sheets.mkdir(parents=True, exist_ok=True)
+    for driver in drivers:
+        person = judged(driver, task)
+        made = {name: rendered(name, target, driver, folder) for name in names}
+        for name, one in made.items():
+            output = judged(one.video, task)
+            found = both.row(carried(person, output), person, output)
+            found["identity"] = float(np.linalg.norm(both.identities(both.tracked(one.video)) - own)) / apart
+            rows[name].append({**found, **both.reenacted(name, driver, folder), "ms a frame": one.ms})
+        picture = both.sheet(driver, [one.video for one in made.values()])
+        cv2.imwrite(str(sheets / f"{driver.stem}.png"), picture)
+    print("\n".join(both.lines(rows)))
+    print(f"sheets, driver beside {', '.join(names)}: {sheets}")
 
 
 def table(rows: list[dict[str, float]], bars: dict[str, tuple[float, float, float]]) -> Iterator[str]:
@@ -149,6 +177,9 @@ def main() -> int:
         "--task", type=Path, default=os.environ.get("XPCAM_MEDIAPIPE_TASK"), help="MediaPipe's bundle"
     )
     parser.add_argument("--keep", type=Path, help="folder for the rendered videos; forgotten otherwise")
+    parser.add_argument(
+        "--sheets", type=Path, default=Path("runs/evaluate"), help="folder for pictures of both engines"
+    )
     given = parser.parse_args()
     try:
         if given.task is None or not given.task.is_file():
@@ -160,6 +191,7 @@ def main() -> int:
             folder = given.keep or Path(scratch)
             folder.mkdir(parents=True, exist_ok=True)
             report([evaluate(driver, given.target, given.task, folder) for driver in given.drivers])
+            compare_engines(given.drivers, given.target, given.task, folder, given.sheets)
     except XpcamError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return error.exit_code
