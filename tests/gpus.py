@@ -3,7 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import onnxruntime as ort
+
 from xpcam.inference.preflight import Gpu, Machine
+from xpcam.inference.tensor import Tensor
 
 GPU = Gpu("NVIDIA Test 4000", (8, 9), 8 << 30, 6 << 30)
 MACHINE = Machine("580.65.06", (13, 0), GPU, cudnn="9.13.0", tensorrt="10.15.1")
@@ -14,6 +18,19 @@ def machine(**changes: Any) -> Machine:
     """A good one, but for what is said; fields of `Gpu` with it."""
     gpu = {name: changes.pop(name) for name in ("name", "compute", "memory", "free") if name in changes}
     return replace(MACHINE, gpu=replace(GPU, **gpu), **changes)
+
+
+class InMemory:
+    """Stands for memory of a GPU: ONNX Runtime binds and fills it, and what is read from it is a copy."""
+
+    def __init__(self, want: Tensor) -> None:
+        self.value = ort.OrtValue.ortvalue_from_shape_and_type(want.shape, np.dtype(want.dtype).type)
+
+    def numpy(self) -> Any:
+        return self.value.numpy().copy()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.value, name)
 
 
 class Driver:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from gpus import machine
+from gpus import InMemory, machine
 from models import write_model
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from xpcam.errors import EngineError
+from xpcam.inference import binding, providers, sessions, switching, trt_build
 from xpcam.inference import engine as engines
-from xpcam.inference import providers, sessions, switching, trt_build
 from xpcam.inference.engine import Engine, EngineReport, Running
 from xpcam.inference.providers import choose_providers
 from xpcam.inference.trt_build import key_of
@@ -36,6 +36,7 @@ class Gpu:
         self.done: list[Callable[[str], None]] = []
         self.broken: set[str] = set()
         self.started: list[str] = []
+        self.graphs: list[bool] = []
 
     def wait(self, model: Path, done: Callable[[str], None]) -> str:
         self.done.append(done)
@@ -50,8 +51,9 @@ class Gpu:
         **_: int,
     ) -> object:
         device = providers[0].removesuffix("ExecutionProvider").lower()
-        assert bool(provider_options[0]) == (device == "tensorrt")
+        assert ("trt_engine_cache_path" in provider_options[0]) == (device == "tensorrt")
         self.started.append(device)
+        self.graphs.append(any("cuda_graph" in name for name in provider_options[0]))
         if device in self.broken:
             raise RuntimeException(f"{device} is broken")
         return Session(model, providers)
@@ -65,6 +67,11 @@ class Session:
 
     def run(self, names: None, inputs: dict[str, Any]) -> list[Any]:
         return [result + self.more for result in self.real.run(names, inputs)]
+
+    def run_with_iobinding(self, binding: ort.IOBinding, options: None) -> None:
+        self.real.run_with_iobinding(binding, options)
+        for value in binding.get_outputs():
+            value.numpy()[...] += self.more  # in memory of the CPU it is the value itself
 
     def get_providers(self) -> list[str]:
         return self.active
@@ -86,6 +93,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpu]:
     made = Gpu()
     monkeypatch.setattr(providers, "_refusal", lambda device: "")
     monkeypatch.setattr(ort, "InferenceSession", made.session)
+    monkeypatch.setattr(binding, "on_gpu", InMemory)
     monkeypatch.setattr(trt_build, "ready", lambda model: (made.kept, made.why))
     monkeypatch.setattr(switching, "build_beside", made.wait)
     monkeypatch.setattr(engines, "RETIRES", 0.0)
@@ -189,6 +197,16 @@ def test_sessions_on_a_gpu_are_shared_and_freed_with_the_last(gpu: Gpu, model: P
     assert gpu.started == ["cuda", "cuda"]
 
 
+def test_recorded_graphs_are_asked_for_on_every_device_and_not_shared(gpu: Gpu, model: Path) -> None:
+    recorded, plain = Engine(model, graphs=True), Engine(model)
+    assert gpu.graphs == [True, False]
+    built(gpu, model)
+    for done in gpu.done:
+        done("")
+    assert recorded.device == plain.device == "tensorrt"
+    assert gpu.graphs[2:] == [True, False]
+
+
 def test_on_the_cpu_each_has_its_own(gpu: Gpu, model: Path) -> None:
     both = [Engine(model, device="cpu"), Engine(model, device="cpu")]
     assert len(both) == len(gpu.started) == 2
@@ -199,12 +217,13 @@ def test_a_session_that_failed_is_not_shared(gpu: Gpu, model: Path, monkeypatch:
         raise RuntimeException("the GPU is lost")
 
     engine = Engine(model, device="cuda")
-    monkeypatch.setattr(Session, "run", lose)
+    monkeypatch.setattr(Session, "run_with_iobinding", lose)
     with pytest.raises(EngineError, match="failed on CUDA: the GPU is lost; try --device cpu"):
         engine.run(IMAGE)
     monkeypatch.undo()
     monkeypatch.setattr(providers, "_refusal", lambda device: "")
     monkeypatch.setattr(ort, "InferenceSession", gpu.session)
+    monkeypatch.setattr(binding, "on_gpu", InMemory)
     assert Engine(model, device="cuda").run(IMAGE)["result"][0, 0] == 1
     assert gpu.started == ["cuda", "cuda"]
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from gpus import machine
+from gpus import InMemory, machine
 from models import write_model
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, RuntimeException
 
 from xpcam.errors import EngineError
+from xpcam.inference import binding, providers, sessions, trt_build
 from xpcam.inference import engine as inference
-from xpcam.inference import providers, sessions, trt_build
 from xpcam.inference.engine import Contract, Engine, EngineReport
 from xpcam.inference.preflight import Machine
 from xpcam.inference.providers import Choice, Device, choose_providers
-from xpcam.inference.sessions import Tensor
+from xpcam.inference.tensor import Tensor
 from xpcam.inference.trt_build import key_of
 from xpcam.inference.trt_cache import Kept
 
@@ -207,10 +207,12 @@ def refuse_gpus(
         session = real(model, options, providers=["CPUExecutionProvider"])
         monkeypatch.setattr(session, "get_providers", lambda: providers)
         if error is not None:
-            monkeypatch.setattr(session, "run", lambda *_: (_ for _ in ()).throw(error))
+            for way in ("run", "run_with_iobinding"):
+                monkeypatch.setattr(session, way, lambda *_: (_ for _ in ()).throw(error))
         return session
 
     monkeypatch.setattr(ort, "InferenceSession", make)
+    monkeypatch.setattr(binding, "on_gpu", InMemory)
     return tried
 
 

@@ -2,7 +2,7 @@
 
 from xpcam.face.landmarks import LANDMARKS
 from xpcam.inference.engine import Contract
-from xpcam.inference.sessions import Tensor
+from xpcam.inference.tensor import Tensor
 from xpcam.tracking.crops import CROP
 from xpcam.tracking.detection import SIDE, STRIDE
 from xpcam.x2face import driving, embedding

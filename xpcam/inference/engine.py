@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Final, Self
-
-from numpy.typing import NDArray
+from typing import Final, Self
 
 from xpcam.errors import EngineError
 from xpcam.inference import sessions, switching
 from xpcam.inference.providers import NAMES, Device
-from xpcam.inference.sessions import NOT_BUILT, RUN_ERRORS, Live, Tensor, one_line
+from xpcam.inference.sessions import NOT_BUILT, RUN_ERRORS, Live, one_line
+from xpcam.inference.tensor import Array, Tensor
 
 log = logging.getLogger(__name__)
-
-Array = NDArray[Any]
 
 # Above two, an engine of a few milliseconds gains nothing and takes cores from decoding and rendering.
 MOST_THREADS: Final = 2
@@ -76,6 +73,7 @@ class Engine:
         threads: int = 0,
         contract: Contract | None = None,
         build: bool = True,
+        graphs: bool = False,
     ) -> None:
         """Load a model and run it once, so that the first frame is as fast as any other.
 
@@ -85,13 +83,15 @@ class Engine:
             threads: CPU threads within one run; 0 chooses.
             contract: inputs and outputs that the file must have.
             build: have a missing TensorRT engine built.
+            graphs: on a GPU, record each run as a CUDA graph (docs/gpu.md says what that forbids).
 
         Raises:
             EngineError: the file is missing, damaged or another model; or the device does not work here.
         """
         self.name = model.stem
         self._model, self._wanted, self._threads = model, device, threads or default_threads()
-        live = sessions.start(model, device, self._threads)
+        self._graphs = graphs
+        live = sessions.start(model, device, self._threads, graphs)
         self.inputs, self.outputs = sessions.tensors(live.session, model)
         self.metadata: Mapping[str, str] = dict(live.session.get_modelmeta().custom_metadata_map)
         if contract is not None:
@@ -115,9 +115,13 @@ class Engine:
         return self._report
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One forward pass; blocks. The outputs are fresh arrays and belong to the caller.
+        """One forward pass; blocks. Threads may run it at once.
 
-        Inputs of another name, type or shape are a bug of the caller and raise what ONNX Runtime raises.
+        The outputs are fresh arrays and belong to the caller. On a GPU the buffers in between belong to
+        the engine and are made once.
+
+        Inputs of another name, type or shape are a bug of the caller: ValueError on a GPU, what ONNX Runtime
+        raises on the CPU.
 
         Raises:
             EngineError: the device failed while running (out of memory, lost GPU).
@@ -126,7 +130,7 @@ class Engine:
         if live is None:
             raise ValueError(f"engine {self.name} is closed")
         try:
-            results = live.session.run(None, dict(inputs))
+            results = live.run(inputs)
         except RUN_ERRORS as error:
             sessions.forget(live)
             remedy = "free some memory" if live.device == "cpu" else "try --device cpu"
@@ -153,7 +157,7 @@ class Engine:
         if self._live is None:
             return
         try:
-            fresh = None if why else sessions.start(self._model, self._wanted, self._threads)
+            fresh = None if why else sessions.start(self._model, self._wanted, self._threads, self._graphs)
         except EngineError as error:
             fresh, why = None, str(error)
         if fresh is None or fresh.device != "tensorrt":

@@ -13,7 +13,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from xpcam.errors import EngineError
 from xpcam.inference import trt_build
+from xpcam.inference.binding import Bound
 from xpcam.inference.providers import NAMES, Device, choose_providers, not_possible
+from xpcam.inference.tensor import Array, Tensor
 from xpcam.inference.trt_cache import Kept
 
 log = logging.getLogger(__name__)
@@ -33,23 +35,17 @@ FILE_ERRORS: Final = (
     ort_errors.NoModel,
     ort_errors.NoSuchFile,
 )
-RUN_ERRORS: Final = (ort_errors.EPFail, ort_errors.Fail, ort_errors.RuntimeException)
-# RuntimeError and ValueError are what a provider raises that cannot be made (no memory, too old a driver).
-START_ERRORS: Final = (
-    *RUN_ERRORS, ort_errors.InvalidArgument, ort_errors.NotImplemented, RuntimeError, ValueError
-)  # fmt: skip
+# RuntimeError is what a bound run raises, and with ValueError what a provider raises that cannot be made (no
+# memory, too old a driver).
+RUN_ERRORS: Final = (ort_errors.EPFail, ort_errors.Fail, ort_errors.RuntimeException, RuntimeError)
+START_ERRORS: Final = (*RUN_ERRORS, ort_errors.InvalidArgument, ort_errors.NotImplemented, ValueError)
+GRAPHS: Final = {
+    "tensorrt": {"trt_cuda_graph_enable": "True"},
+    "cuda": {"enable_cuda_graph": "1"},
+    "cpu": {},
+}
+"""Options of ONNX Runtime's providers that record CUDA graphs."""
 NOT_BUILT: Final = "its engine is not built yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Type and shape of one input or output, such as uint8 (1, 256, 256, 3)."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.dtype} {self.shape}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +57,28 @@ class Live:
         device: "tensorrt", "cuda" or "cpu": what really runs.
         precision: "fp16" or "fp32" with TensorRT, else empty.
         refusals: why not on the devices before that one, by device.
+        bound: on a GPU, the session and its buffers.
     """
 
     session: Any
     device: str
     precision: str = ""
     refusals: Mapping[str, str] = field(default_factory=dict)
+    bound: Bound | None = None
+
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs, in order; fresh arrays. Raises RUN_ERRORS."""
+        if self.bound is not None:
+            return self.bound.run(feeds)
+        results: list[Array] = self.session.run(None, dict(feeds))
+        return results
 
 
-_shared: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
+_shared: WeakValueDictionary[tuple[object, ...], Bound] = WeakValueDictionary()
 """Sessions on a GPU, by file and device: the pipelines of one process hold the weights once."""
 
 
-def start(model: Path, device: Device, threads: int) -> Live:
+def start(model: Path, device: Device, threads: int, graphs: bool = False) -> Live:
     """A session that has run once, on the best device on which both work; one that is there is shared.
 
     TensorRT is left out while its engine is not built: `refusals` then says `NOT_BUILT`.
@@ -94,7 +99,7 @@ def start(model: Path, device: Device, threads: int) -> Live:
             left, refusals["tensorrt"] = left[1:], why or NOT_BUILT
     while True:
         try:
-            return _start_on(left, model, threads, refusals, kept)
+            return _start_on(left, model, threads, refusals, kept, graphs)
         except (*FILE_ERRORS, *START_ERRORS) as error:
             if left == ("cpu",) or isinstance(error, FILE_ERRORS):
                 raise EngineError(
@@ -111,7 +116,7 @@ def start(model: Path, device: Device, threads: int) -> Live:
 
 def forget(live: Live) -> None:
     """Share that session no longer: it failed, and who loads the engine again must get a new one."""
-    for key in [key for key, shared in _shared.items() if shared is live.session]:
+    for key in [key for key, shared in _shared.items() if shared is live.bound]:
         del _shared[key]
 
 
@@ -121,24 +126,29 @@ def _start_on(
     threads: int,
     refusals: Mapping[str, str],
     kept: Kept | None,
+    graphs: bool,
 ) -> Live:
     stat = model.stat()
-    place = (model, stat.st_mtime_ns, stat.st_size, devices, threads)
+    place = (model, stat.st_mtime_ns, stat.st_size, devices, threads, graphs)
     on_tensorrt = kept is not None and devices[0] == "tensorrt"
     options = trt_build.run_options(kept) if kept is not None and on_tensorrt else {}
-    session = _shared.get(place) or load(model, devices, threads, options)
+    bound = _shared.get(place)
+    session = bound.session if bound else load(model, devices, threads, options, graphs)
     running = require(session, devices)
-    inputs, _ = tensors(session, model)
-    # So that the first frame is as fast as any other; and some GPUs (too old, too full) fail only here.
-    session.run(None, {name: np.zeros(want.shape, want.dtype) for name, want in inputs.items()})
-    precision = kept.key.precision if kept and kept.key and running == "tensorrt" else ""
+    inputs, outputs = tensors(session, model)
     if running != "cpu":
-        _shared[place] = session
-    return Live(session, running, precision, refusals)
+        bound = bound or Bound(session, inputs, outputs, graphs)
+    precision = kept.key.precision if kept and kept.key and running == "tensorrt" else ""
+    live = Live(session, running, precision, refusals, bound)
+    # So that the first frame is as fast as any other; and some GPUs (too old, too full) fail only here.
+    live.run({name: np.zeros(want.shape, want.dtype) for name, want in inputs.items()})
+    if bound is not None:
+        _shared[place] = bound
+    return live
 
 
 def load(
-    model: Path, devices: tuple[str, ...], threads: int, tensorrt: Mapping[str, str]
+    model: Path, devices: tuple[str, ...], threads: int, tensorrt: Mapping[str, str], graphs: bool = False
 ) -> ort.InferenceSession:
     """A session on the first of the devices, the others for what it cannot do.
 
@@ -147,6 +157,7 @@ def load(
         devices: names as in `NAMES`.
         threads: within one run.
         tensorrt: options of ONNX Runtime's TensorRT provider.
+        graphs: record CUDA graphs; such a session is run by a `Bound` alone.
     """
     ort.set_default_logger_severity(4)  # what goes wrong arrives as an exception; see `require`
     options = ort.SessionOptions()
@@ -156,7 +167,9 @@ def load(
     # Spinning threads would hold the cores between frames that decoding and rendering need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [NAMES[name][1] for name in devices]
-    more: list[Mapping[str, str]] = [tensorrt if name == "tensorrt" else {} for name in devices]
+    more = [tensorrt if name == "tensorrt" else {} for name in devices]
+    if graphs:
+        more[0] = {**more[0], **GRAPHS[devices[0]]}
     # ONNX Runtime's own fallback prints several lines and hides the reason.
     return ort.InferenceSession(model, options, providers=providers, provider_options=more, enable_fallback=0)
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from xpcam.frame import Floats, Pixels
-from xpcam.inference.engine import Array, Contract, Engine
+from xpcam.inference.engine import Contract, Engine
 from xpcam.inference.providers import Device
-from xpcam.inference.sessions import Tensor
+from xpcam.inference.tensor import Array, Tensor
 from xpcam.mouth.proxy import CROP
 from xpcam.warping.mesh_warp import Box
 

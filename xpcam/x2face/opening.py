@@ -6,7 +6,7 @@ from typing import Final, Literal
 from xpcam.errors import EngineError
 from xpcam.inference.engine import Contract, Engine
 from xpcam.inference.providers import Device
-from xpcam.inference.sessions import Tensor
+from xpcam.inference.tensor import Tensor
 from xpcam.resources import SHIPPED, shipped
 from xpcam.x2face import driving, embedding
 from xpcam.x2face.grids import CELLS
