@@ -80,6 +80,17 @@ def test_a_smile_shows_mostly_teeth() -> None:
     assert np.median(within(output, mask) @ LUMA) > 75
 
 
+def test_the_corners_of_a_mouth_are_dark() -> None:
+    output, mask = filled(SMILE)
+    bright = np.where(mask > 0, output @ LUMA, np.nan)
+    columns = np.flatnonzero(mask.any(axis=0))
+    along = np.nanmax(bright[:, columns], axis=0)  # the brightest of each column: its teeth
+    width = len(columns)
+    middle = np.median(along[width * 2 // 5 : width * 3 // 5])
+    for corner in (along[2 : width // 8], along[-(width // 8) : -2]):
+        assert np.median(corner) < 0.6 * middle
+
+
 def test_nothing_changes_away_from_the_lips() -> None:
     output, mask = filled(WIDE)
     changed = np.abs(output.astype(int) - portrait(SHUT)).max(axis=2) > 0

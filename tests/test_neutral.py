@@ -5,7 +5,7 @@ import pytest
 from faces import face, pose, posed
 
 from xpcam.face import landmarks as face_landmarks
-from xpcam.face.landmarks import LIPS_APART, RIGHT_LIDS, unpose
+from xpcam.face.landmarks import LIPS_APART, RIGHT_LIDS, gap, unpose
 from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import FaceParams
 from xpcam.retargeting.neutral import LIPS_CLOSED, Neutral, NeutralFinder
@@ -139,6 +139,22 @@ def test_one_wrong_reading_is_not_taken_for_rest() -> None:
         neutral = finder.update(expressed({"mouthPucker": 0.5} if calm else worried, index), index / 30)
     assert neutral is not None
     assert neutral.expression[ARKIT.index("mouthPucker")] < 0.1
+
+
+def test_lips_seen_shut_at_last_are_neutral_soon() -> None:
+    def apart(neutral: Neutral | None) -> float:
+        assert neutral is not None
+        return gap(neutral.face, LIPS_APART)
+
+    def after(seconds: float, later: dict[str, float]) -> float:
+        finder = NeutralFinder()
+        for index in range(round((1.2 + seconds) * 30)):  # talks in the second in which it is learned
+            neutral = finder.update(expressed({"jawOpen": 0.1} if index < 36 else later, index), index / 30)
+        return apart(neutral)
+
+    talking = after(0.0, {})
+    assert after(4.0, {}) < talking - 0.002
+    assert after(4.0, {"jawOpen": 0.3}) == pytest.approx(talking, abs=1e-3)
 
 
 def test_the_neutral_says_what_it_reads_as() -> None:

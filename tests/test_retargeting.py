@@ -3,7 +3,7 @@ import pytest
 from faces import face, pose, posed
 
 from xpcam.face import landmarks as face_landmarks
-from xpcam.face.landmarks import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, RIGHT_LIDS
+from xpcam.face.landmarks import CHIN, FACE_OVAL, LEFT_LIDS, LIPS_APART, MOUTH_CORNERS, RIGHT_LIDS
 from xpcam.frame import FaceParams
 from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.retargeter import (
@@ -37,6 +37,23 @@ def test_the_mouth_opens_as_far_as_the_persons() -> None:
     opened = face({"jawOpen": 0.6})
     wanted = face_landmarks.gap(face_landmarks.unpose(opened.landmarks, opened.pose), LIPS_APART)
     assert face_landmarks.gap(frontal(carried(opened)), LIPS_APART) == pytest.approx(wanted, rel=0.1)
+
+
+def test_the_corners_come_together_while_the_mouth_opens() -> None:
+    def width(params: FaceParams) -> float:
+        shown = frontal(params)
+        return float(shown[MOUTH_CORNERS[1], 0] - shown[MOUTH_CORNERS[0], 0])
+
+    def narrower(person: FaceParams, target: FaceParams) -> float:
+        """How much more the target's mouth narrows than the person's, outer-eye distances."""
+        return (width(face()) - width(person)) - (width(TARGET) - width(target))
+
+    opened = [face({"jawOpen": share}) for share in (0.0, 0.2, 0.8)]
+    shut, little, wide = (narrower(person, carried(person)) for person in opened)
+    assert abs(shut) < 1e-3
+    assert -0.03 < wide < little < -0.003
+    still = carried(opened[2], Gains(mouth=0))
+    assert width(still) == pytest.approx(width(TARGET), abs=2e-3)
 
 
 def test_a_blink_shuts_both_lids_and_a_wink_one() -> None:

@@ -33,6 +33,7 @@ LIGHT: Final = np.array([0.0, -0.45, -0.89], np.float32)  # where light comes fr
 AMBIENT: Final = 0.70
 GLOSS: Final = (0.22, 14)  # how bright wet surfaces shine, and how small the shine is
 BELOW_LIP: Final = (2.0 * MILLIMETRE, 0.2)  # in a mouth so wide open upper teeth always show so much
+CORRIDOR: Final = (0.4, 0.1)  # teeth stand in shadow up to this share of the mouth's width; light at its end
 REACH: Final = {TOOTH: 0.38, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
 OUT: Final = (0.40, 0.22, 0.13)  # how far a tongue is stretched out, arched over the teeth, hung down
 
@@ -137,11 +138,14 @@ class MouthProxy:
 
     def _lit(self, mask: Floats) -> Floats:
         """(size, size, 3) 255 times the light that the lips let in; writes the cavity behind it all."""
-        quarter = cv2.resize(mask, (self.size // 4, self.size // 4), interpolation=cv2.INTER_AREA)
+        quarter = np.asarray(
+            cv2.resize(mask, (self.size // 4,) * 2, interpolation=cv2.INTER_AREA), np.float32
+        )
         soft = cv2.GaussianBlur(quarter, (0, 0), 0.0175 * self.size)
         depth = np.clip(soft * 1.5 - 0.4, 0.0, 1.0)[..., None]
         cavity = (self._style.flesh + (self._style.throat - self._style.flesh) * depth) / np.float32(255)
         light = np.repeat(np.minimum(0.80 + 1.0 * depth, 1.0) * 255, 3, axis=2)
+        light *= _between_cheeks(quarter)[:, None]
         wide = (self.size, self.size)
         cv2.resize(cavity, wide, dst=self._background, interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.resize(light, wide, interpolation=cv2.INTER_LINEAR), np.float32)
@@ -167,6 +171,18 @@ class MouthProxy:
         if wide > 0 and hidden > 0:
             vertices[self._skull, 1] += hidden * wide
         return vertices
+
+
+def _between_cheeks(mask: Floats) -> Floats:
+    """(w,) light along a mouth: where cheeks and the lips' corners are near, little of it comes in."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    if len(columns) == 0:
+        return np.ones(mask.shape[1], np.float32)
+    first, last = columns[0] - 0.5, columns[-1] + 0.5
+    places = np.arange(mask.shape[1], dtype=np.float32)
+    from_corner = np.minimum(places - first, last - places) / (last - first)
+    share = np.clip(from_corner / CORRIDOR[0], 0.0, 1.0)
+    return np.asarray(CORRIDOR[1] + (1.0 - CORRIDOR[1]) * share * share * (3.0 - 2.0 * share), np.float32)
 
 
 def _incisors(face: Floats, gap: float) -> Floats:

@@ -160,7 +160,7 @@ class AnimatedClip:
             paint_out(picture, face)
         laid = laid_out(picture, self._clip.bounds, face)
         renderer = renderer_of(laid, self._look, eyes=eyes, drawings=self._drawings)
-        return Scene(filmed, face, renderer, float(self._clip.trust[index]))
+        return Scene(filmed, laid.params, renderer, float(self._clip.trust[index]))
 
 
 class Lookahead:

@@ -24,6 +24,7 @@ FIRST_SECONDS = 1.0
 SAMPLE_EVERY = 0.2  # seconds between samples once the first second is over
 KEPT = 60  # samples kept: the first second, then a window of about ten seconds
 LIPS_CLOSED = 0.012  # a gap below this is a closed mouth, in outer-eye distances
+SHUTS = 0.003  # lips that are so much nearer to each other than they were known to be, outer-eye distances
 DRIFT_SECONDS = 30.0  # time constant with which the neutral follows what was learned later
 RELAXING_SECONDS = 0.6  # the same, to calmer moments than it was learned from
 TENSE_SECONDS = 120.0  # the same, to tenser ones
@@ -99,6 +100,8 @@ class NeutralFinder:
 
 def _time_constant(old: Neutral, new: Neutral) -> float:
     """Seconds in which to go most of the way from one neutral face to another."""
+    if gap(new.face, LIPS_APART) < gap(old.face, LIPS_APART) - SHUTS:
+        return RELAXING_SECONDS  # they were seen shut at last
     tenser = new.strain - old.strain
     if tenser > CALM:
         return TENSE_SECONDS

@@ -42,11 +42,13 @@ LID_DROP = 0.1  # shut lids meet this share of the opening below where the lower
 LID_OVERLAP = 0.15  # shut lids lap over each other by this share of the opening: no white shows between
 UNFOLDS = 0.35  # how much of a falling lid's way the skin at its edge goes along; less towards the brow
 WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smile
-MOUTH_WIDTH = 1.07  # a smile on a picture is seen 0.88 as wide (MediaPipe); more would fold the cheeks
-SPEECH_WIDTH = (
-    0.18  # of speech 0.7 is seen: so much more for what is small beside SPEECH, in outer-eye distances
-)
-SPEECH = 0.045
+MOUTH_WIDTH = 1.06  # a smile on a picture is seen 0.88 as wide (MediaPipe); more would fold the cheeks
+SPEECH_WIDTH = 0.3  # of speech less is seen: so much more for what is small beside SPEECH
+SPEECH = 0.045  # outer-eye distances
+OPENED_WIDER = (
+    0.025,
+    0.06,
+)  # a mouth that opens by the second is seen wider by most of the first (same units)
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
@@ -205,6 +207,7 @@ class Retargeter:
         face = self._face + offsets
         self._set_lids(face, motion)
         self._part_lips(face)
+        self._gather(face)
         pose, turn = self._pose(motion, held or self._target.pose)
         gaze = self._target.gaze + self._gaze(motion, turn)
         return FaceParams(apply_pose(face, pose), pose, self._target.confidence, gaze=gaze)
@@ -231,6 +234,14 @@ class Retargeter:
             room = max(WIDEST_MOUTH - own, 0.05)
             share = room * float(np.tanh(share * wider / room)) / wider
         return np.asarray(1.0 + self._mouth * (share - 1.0), np.float32)
+
+    def _gather(self, face: Floats) -> None:
+        """Draw the corners of an opening mouth together by as much as it would look wider."""
+        opened = max(0.0, gap(face, LIPS_APART) - gap(self._face, LIPS_APART))
+        left, right = face[list(MOUTH_CORNERS), 0]
+        wider = OPENED_WIDER[0] * (1.0 - np.exp(-opened / OPENED_WIDER[1]))
+        share = np.float32(wider / max(float(right - left), 0.1))
+        face[:, 0] -= (face[:, 0] - (left + right) / 2) * self._mouth * share
 
     def _set_lids(self, face: Floats, motion: Motion) -> None:
         """Place each lid by how open the eye is; the lower lid follows its own motion, softly."""

@@ -17,6 +17,7 @@ from xpcam.errors import TargetError
 from xpcam.face import landmarks as face_landmarks
 from xpcam.face.landmarks import FACE_OVAL, FACE_POINTS, INNER_LIPS, LEFT_EYE, RIGHT_EYE, face_mesh
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
+from xpcam.target.seam import sealed
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 100_000_000
@@ -152,6 +153,7 @@ def prepare(picture: Pixels, face: FaceParams, size: tuple[int, int]) -> Target:
 
 def laid_out(canvas: Pixels, bounds: tuple[int, int, int, int], face: FaceParams) -> Target:
     """Lay the mesh over a picture that has the output's size, whose face is in its own pixels."""
+    face = sealed(canvas, face)
     return Target(canvas, bounds, face, build_mesh(face, bounds))
 
 
