@@ -18,6 +18,7 @@ from xpcam.inference.engine import reports_of
 from xpcam.meter import Meter
 from xpcam.settings import Settings
 from xpcam.x2face import embedding, opening
+from xpcam.x2face.animated import AnimatedFace
 
 Run = Callable[..., int]
 
@@ -110,3 +111,26 @@ def test_networks_that_do_not_come_with_it_are_an_engine_error(monkeypatch: pyte
     monkeypatch.setattr(opening, "SHIPPED", {})
     with pytest.raises(EngineError, match="use --engine mesh"):
         opening.model_of("driving", "unet")
+
+
+def test_a_target_changes_while_live_and_a_bad_one_is_refused(
+    target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.png"
+    cv2.imwrite(str(other), generated("P001"))
+    asked = settings(target)
+    with ExitStack() as stack:
+        pipeline = builders.open_pipeline(asked, stack, Meter())
+        steering = builders.open_steering(asked, pipeline, stack)
+        before = pipeline.step(None, 0.0).copy()
+        for bad in (tmp_path / "clip.mp4", tmp_path / "nowhere.png"):
+            with pytest.raises(TargetError):
+                steering.use(str(bad))
+        with pytest.raises(SettingsError, match="mouth, head: of no use to the engine x2face"):
+            steering.change({"mouth": 1.2, "mirror": True, "head": 0.1})
+        assert (pipeline.step(None, 0.0) == before).all()
+        steering.use(str(other))
+        steering.change({"mirror": True})
+        assert abs(pipeline.step(None, 0.0).astype(int) - before).mean() > 5
+        live = pipeline.targets.current()
+        assert isinstance(live.animated, AnimatedFace) and live.mirror

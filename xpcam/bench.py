@@ -218,7 +218,7 @@ def _rows(found: Saving) -> list[tuple[str, float, str]]:
         ("embedding", found.embedding_ms, "ms, once for each target"),
         ("driving", found.driving_ms, "ms"),
         ("sampling", found.sampling_ms, "ms"),
-        ("with / without", found.ratio, "embedding in every frame"),
+        ("both / driving", found.ratio, "is what embedding it once saves"),
     ]
 
 

@@ -28,7 +28,7 @@ class Saving:
         embedding_ms: the embedding network.
         driving_ms: the driving network.
         sampling_ms: the target's picture made from both grids.
-        ratio: of all three to the last two, which is what a frame takes of a face embedded beforehand.
+        ratio: both networks to the driving network alone, which is what a frame takes of an embedded face.
     """
 
     backbone: str
@@ -65,8 +65,8 @@ def saving(backbone: str, embedding: Runs, driving: Runs, size: tuple[int, int])
     )
     rounds = [[_timed(step) for step in steps] for _ in range(ROUNDS)]
     embedding_ms, driving_ms, sampling_ms = (float(value) for value in np.median(rounds, axis=0))
-    alone = driving_ms + sampling_ms
-    return Saving(backbone, embedding_ms, driving_ms, sampling_ms, (embedding_ms + alone) / alone)
+    ratio = (embedding_ms + driving_ms) / driving_ms
+    return Saving(backbone, embedding_ms, driving_ms, sampling_ms, ratio)
 
 
 def _timed(step: Callable[[], object]) -> float:
