@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from xpcam import cli
 from xpcam.commands import watching
+from xpcam.commands.engines import SHIPPED
 from xpcam.errors import EngineError, SettingsError
 from xpcam.inference import compiling, preflight, providers, trt_build, trt_cache
 from xpcam.inference.compiling import reference
@@ -57,7 +58,8 @@ def test_without_a_gpu_the_engines_are_shown_with_the_reason(monkeypatch: pytest
     on(EMPTY, monkeypatch)
     result = engines("list")
     lines = result.stdout.splitlines()
-    assert [line.split(";")[0] for line in lines] == ["face_params on CPU", "face_detector on CPU"]
+    assert [line.split(";")[0] for line in lines] == [f"{name} on CPU" for name in SHIPPED]
+    assert {"face_params", "face_detector"} <= set(SHIPPED)
     assert all("not CUDA: no NVIDIA GPU with a driver found: install" in line for line in lines)
     assert result.stderr == ""
     assert "0 removed from" in engines("clean").stdout
@@ -83,7 +85,7 @@ def test_a_model_is_timed_on_what_works(model: Path, monkeypatch: pytest.MonkeyP
 def test_an_unknown_engine_is_named() -> None:
     result = engines("build", "mouse")
     assert isinstance(result.exception, SettingsError)
-    assert "no engine 'mouse': wanted face_params, face_detector, or an .onnx file" in str(result.exception)
+    assert f"no engine 'mouse': wanted {', '.join(SHIPPED)}, or an .onnx file" in str(result.exception)
 
 
 def test_an_engine_is_built_once_in_fp16(model: Path, builder: Builder, cache: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from xpcam import resources
 from xpcam.errors import EngineError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ app = typer.Typer(help="The networks, and what TensorRT makes of them for this G
 Models = Annotated[
     list[str] | None, typer.Argument(help="names that 'engines list' shows, or .onnx files; default: all")
 ]
-SHIPPED: Final = ("face_params", "face_detector")
+SHIPPED: Final = tuple(name.removesuffix(".onnx") for name in resources.SHIPPED if name.endswith(".onnx"))
 SECONDS: Final = 3.0
 STEPS: Final = 2  # to build and to check; fp32 after fp16 makes it more
 
@@ -114,11 +115,9 @@ def _timed(path: Path, device: str, streams: int, seconds: float) -> str:
 
 def _paths(models: list[str] | None) -> list[Path]:
     """The .onnx files meant. Raises SettingsError: a name that nothing has."""
-    from xpcam.resources import shipped
-
     paths = []
     for name in models or SHIPPED:
-        path = shipped(f"{name}.onnx") if name in SHIPPED else Path(name).absolute()
+        path = resources.shipped(f"{name}.onnx") if name in SHIPPED else Path(name).absolute()
         if not path.is_file():
             raise SettingsError(
                 f"no engine {name!r}: wanted {', '.join(SHIPPED)}, or an .onnx file; see 'xpcam engines list'"
