@@ -3,11 +3,16 @@
 import logging
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from xpcam import cli
+
+Run = Callable[..., int]
 
 
 @pytest.fixture
@@ -39,3 +44,16 @@ def leave_no_trace() -> Iterator[None]:
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     signal.signal(signal.SIGTERM, on_term)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `xpcam` with arguments in this process; gives the exit code."""
+
+    def call(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["xpcam", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    return call

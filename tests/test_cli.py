@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 
 from xpcam import __version__, bench, builders, cli, daemon, devices, errors, offline
 from xpcam.bench import BenchResult
@@ -18,21 +19,6 @@ from xpcam.settings import Settings
 
 REPORT = RunReport(300, 301, 2, 10.0, 30.0, 12.0, 20.0, dict.fromkeys(STAGES, 1.0), 200.0)
 COMMANDS = ("start", "render", "track", "inspect", "devices", "bench", "version")
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `xpcam` with arguments in this process; gives the exit code."""
-
-    def call(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["xpcam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return call
 
 
 @pytest.fixture

@@ -2,35 +2,20 @@
 
 import errno
 import shutil
-import sys
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+from conftest import Run
 from test_virtual_camera_sound import make_driver
 from videos import GREY_STEP, write_video
 
-from xpcam import cli
 from xpcam.errors import CameraError, OutputError
 from xpcam.progress import unseen
 from xpcam.video_images import natural, pictures_of, to_images, to_video
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["xpcam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return call
 
 
 @pytest.fixture

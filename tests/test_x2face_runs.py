@@ -1,7 +1,5 @@
 """Runs of the X2Face engine: real tracker, real ONNX Runtime, tiny networks in place of X2Face's."""
 
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,9 +7,10 @@ from typing import Any
 import cv2
 import pytest
 import x2face_models
+from conftest import Run
 from test_nobody_leaks import generated
 
-from xpcam import builders, cli
+from xpcam import builders
 from xpcam.errors import EngineError, SettingsError, TargetError
 from xpcam.gallery.store import Store, gallery_folder
 from xpcam.inference.engine import reports_of
@@ -19,8 +18,6 @@ from xpcam.meter import Meter
 from xpcam.settings import Settings
 from xpcam.x2face import embedding, opening
 from xpcam.x2face.animated import AnimatedFace
-
-Run = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
@@ -32,19 +29,6 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def target(tmp_path: Path) -> Path:
     cv2.imwrite(str(tmp_path / "face.png"), generated("P009"))
     return tmp_path / "face.png"
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `xpcam` with arguments in this process; gives the exit code."""
-
-    def call(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["xpcam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return call
 
 
 def settings(target: Path, **values: Any) -> Settings:
