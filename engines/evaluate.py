@@ -22,7 +22,7 @@ from tqdm import tqdm
 from engines import compare as both
 from engines import stability
 from engines.face_params.evaluate import MEASURES, compare, expression
-from engines.judge import open_judge
+from engines.judge import held_still, open_judge
 from xpcam import offline
 from xpcam.camera.video_file import read_video
 from xpcam.errors import SettingsError, XpcamError
@@ -95,7 +95,12 @@ def evaluate(
     output = rendered("mesh", target, driver, folder).video
     own = tracking_export.collect(offline.track_video(Settings(), driver, lambda done, total: None))
     person = judged(driver, task)
-    return carried(person, judged(output, task)), compare(own.landmarks, person)
+    rows = carried(person, judged(output, task)), compare(own.landmarks, person)
+    for name in held_still(person):
+        print(f"{driver.name}: {name} is left out, this person does not move it", file=sys.stderr)
+        for row in rows:
+            row[name] = row[f"{name}_spread"] = float("nan")
+    return rows
 
 
 @cache
@@ -128,8 +133,8 @@ def compare_engines(drivers: list[Path], target: Path, task: Path, folder: Path,
 def table(rows: list[dict[str, float]], bars: dict[str, tuple[float, float, float]]) -> Iterator[str]:
     """Lines: each measure's mean over the drivers beside its bar."""
     for name, (least, low, high) in bars.items():
-        correlation = float(np.mean([row[name] for row in rows]))
-        spread = float(np.mean([row[f"{name}_spread"] for row in rows]))
+        correlation = float(np.nanmean([row[name] for row in rows]))
+        spread = float(np.nanmean([row[f"{name}_spread"] for row in rows]))
         met = "met" if correlation >= least and low <= spread <= high else "NOT met"
         yield (
             f"  {name:<12} correlation {correlation:6.3f} (at least {least:.2f})   "
@@ -150,9 +155,11 @@ def report(results: list[tuple[dict[str, float], dict[str, float]]]) -> None:
     pairs = np.array([[row[name] for name in MEASURES] for row in from_person])
     print(f"carried from person to output, judged by MediaPipe, mean of {len(results)} drivers:")
     print("\n".join(table(from_person, CARRIED)))
-    print(against("correlation", float(pairs.mean()), MEAN, np.inf, "mean of all"))
+    print(against("correlation", float(np.nanmean(pairs)), MEAN, np.inf, "mean of all"))
     print(
-        against("correlation", float(pairs.min()), min(bar[0] for bar in CARRIED.values()), np.inf, "worst")
+        against(
+            "correlation", float(np.nanmin(pairs)), min(bar[0] for bar in CARRIED.values()), np.inf, "worst"
+        )
     )
     blinks = [row["shut"] for row in from_person if np.isfinite(row["shut"])]
     if blinks:

@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
+from engines.face_params.evaluate import MEASURES, expression
 
 SIDE = 480  # pixels of a view
 AROUND = 1.6  # its side in faces
 VIEWS = 4
+MOVES = 0.005  # outer-eye distances by which a measure must vary (standard deviation) to be followed
 DRIFT = 0.12  # faces by which the face may move before the views follow it
 
 
@@ -98,3 +100,9 @@ class Judge:
         if points is None:
             return None
         return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T, np.float32)
+
+
+def held_still(person: Floats) -> list[str]:
+    """The measures that this person does not move: what they do is the judge's own noise."""
+    seen = person[np.isfinite(person[:, 0, 0])]
+    return [name for name, values in zip(MEASURES, expression(seen), strict=True) if values.std() < MOVES]

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from engines.judge import Judge
+from engines.judge import Judge, held_still
+from xpcam.face.landmarks import face_mesh
 
 SPOTS = np.array([(60.0, 50.0), (120.0, 60.0), (90.0, 110.0)], np.float32)
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
@@ -71,3 +72,13 @@ def test_no_face_is_none_and_it_looks_again() -> None:
     assert judge.read(spotted()) is not None
     assert judge.read(np.zeros((160, 180, 3), np.uint8)) is None
     assert judge.read(spotted()) is not None
+
+
+def test_what_a_person_holds_still_is_not_judged() -> None:
+    frames = np.linspace(0, 12, 60, dtype=np.float32)[:, None]
+    person = np.repeat(face_mesh().neutral[None, :, :2], 60, axis=0) * np.float32(100)
+    person[:, 13] += np.concatenate([np.zeros_like(frames), np.sin(frames) * 5], axis=1)
+    person[7] = np.nan  # a frame without a face
+    assert held_still(person) == ["lip_width", "eye_opening", "brow_height"]
+    person[:, [105, 334]] += np.concatenate([np.zeros_like(frames), np.sin(frames) * 2], axis=1)[:, None]
+    assert held_still(person) == ["lip_width", "eye_opening"]
