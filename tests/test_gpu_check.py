@@ -3,22 +3,30 @@
 import subprocess
 import sys
 import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+from gpus import MACHINE, InMemory, machine
 from models import write_model
 
 from engines import gpu_check
-from engines.gpu_check import BEGINS, DOCS, ENDS, Row, compared, rows_of, table, written
-from xpcam.inference import providers
+from engines.gpu_check import BEGINS, DOCS, ENDS, Row, written
+from xpcam import bench
+from xpcam.errors import EngineError
+from xpcam.inference import binding, preflight, providers, trt_build
 from xpcam.inference.accuracy import MOMENTS, Difference, differences, golden_inputs
 from xpcam.inference.engine import Engine
 from xpcam.inference.measuring import Speed, measure
-from xpcam.inference.providers import Choice
+from xpcam.inference.providers import choose_providers
+from xpcam.meter import STAGES
 from xpcam.resources import shipped
+from xpcam.settings import Settings
 
-CPU_ONLY = Choice(("cpu",), {"cuda": "no NVIDIA GPU"})
 SPEED = Speed(1.0, 2.0, 300.0)
 
 
@@ -50,31 +58,174 @@ def test_the_page_has_a_place_for_the_table() -> None:
         written("# A page", "a table\n")
 
 
-def test_the_cpu_is_compared_with_itself(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Card:
+    """A GPU: every session runs on the CPU in truth and takes 100 MB; TensorRT's builds its engine."""
+
+    def __init__(self) -> None:
+        self.real, self.sessions = ort.InferenceSession, 0
+        self.off = dict[str, float]()
+        self.broken = set[str]()
+
+    def free_memory(self) -> float:
+        return 8000.0 - 100 * self.sessions
+
+    def session(
+        self,
+        model: Path,
+        options: object,
+        providers: list[str],
+        provider_options: list[dict[str, str]],
+        **_: int,
+    ) -> "OnCard":
+        given = provider_options[0]
+        where = providers[0].removesuffix("ExecutionProvider").lower()
+        where += " fp16" * (given.get("trt_fp16_enable") == "True")
+        where += ", graphs" * any("cuda_graph" in name for name in given)
+        if where in self.broken:
+            raise RuntimeError(f"no {where} today")
+        if folder := given.get("trt_engine_cache_path"):
+            engine = Path(folder) / "engine_1.engine"
+            if not engine.exists():
+                engine.write_bytes(b"engine")
+        return OnCard(self, self.real(model, providers=["CPUExecutionProvider"]), providers, where)
+
+
+class OnCard:
+    def __init__(self, card: Card, real: Any, providers: list[str], where: str) -> None:
+        self.real, self.providers, self.off = real, providers, np.float32(card.off.get(where, 0.0))
+        if where != "cpu":
+            card.sessions += 1
+            weakref.finalize(self, setattr, card, "sessions", card.sessions - 1)
+
+    def get_providers(self) -> list[str]:
+        return self.providers
+
+    def run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
+        return [result + self.off for result in self.real.run(names, feeds)]
+
+    def run_with_iobinding(self, bound: ort.IOBinding, options: ort.RunOptions | None) -> None:
+        self.real.run_with_iobinding(bound, options)
+        for value in bound.get_outputs():
+            value.numpy()[...] += self.off
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+@pytest.fixture
+def card(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
+    """A machine with a GPU and one engine; the whole chain is not run."""
+    made = Card()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for module in (preflight, providers, trt_build, gpu_check):
+        monkeypatch.setattr(module, "machine", lambda: MACHINE)
+    everything = [provider for _, provider in providers.NAMES.values()]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: everything)
+    monkeypatch.setattr(ort, "InferenceSession", made.session)
+    monkeypatch.setattr(binding, "on_gpu", InMemory)
+    monkeypatch.setattr(gpu_check, "free_memory", made.free_memory)
     monkeypatch.setattr(gpu_check, "STREAMS", (1, 3))
-    (row,) = rows_of(model, CPU_ONLY, 0.01)
-    assert row.where == "cpu"
-    assert row.right
-    assert [one.found for one in row.differences] == [0.0]
-    assert list(row.speeds) == [1, 3]
-    assert "| means | cpu | result 0 (<= " in table([row], ["| cpu | 30 | track 5.0 |"], CPU_ONLY)
-    assert "CUDA not used: no NVIDIA GPU." in table([row], [], CPU_ONLY)
+    monkeypatch.setattr(gpu_check, "ENGINES", [model.name])
+    monkeypatch.setattr(gpu_check, "shipped", lambda name: model)
+    monkeypatch.setattr(bench, "run", chain)
+    choose_providers.cache_clear()
+    yield made
+    choose_providers.cache_clear()
 
 
-def test_what_differs_is_seen(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_check, "STREAMS", (1,))
-    image = {"image": np.zeros((1, 8, 8, 3), np.uint8)}
-    wanted = [{"score": np.zeros(3), "landmarks": np.zeros(3)}]
-    found = {"score": np.array([0, 0.02, 0]), "landmarks": np.array([0, -0.2, 0])}
-    row = compared(model, "cuda", lambda: lambda _: found, [image], [*wanted], 0.01)
-    assert not row.right
-    assert "score 0.02 (<= 0.01)" in str(row)
+def chain(settings: Settings, progress: object) -> bench.BenchResult:
+    assert (settings.size, settings.seconds) == ((1280, 720), 0.05)
+    stages = {"decode": 50.0, "track": 1.0, "retarget": 0.5, "render": 2.0, "convert": 9.0, "write": 9.0}
+    return bench.BenchResult(120.0, {}, stages, 90.0, 0.0, 1.0, 1.0)
+
+
+def check(page: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[list[str]]]:
+    """Exit status, and the table's lines in cells."""
+    page.write_text(f"before\n{BEGINS}old{ENDS}\nafter\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["gpu-check", "--seconds", "0.01", "--docs", str(page)])
+    with pytest.raises(SystemExit) as ended:
+        gpu_check.main()
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("after\n")
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return int(ended.value.code or 0), lines
+
+
+WAYS = ["cpu", "cuda", "cuda, graphs", "tensorrt fp16", "tensorrt fp16, graphs", "tensorrt fp32"]
+
+
+def test_on_a_gpu_everything_is_compared_timed_and_written(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, lines = check(tmp_path / "gpu.md", monkeypatch)
+    assert code == 0
+    assert capsys.readouterr().err == ""
+    rows = [cells for cells in lines if cells[0] == "means"]
+    assert [cells[1] for cells in rows] == [*WAYS, "tensorrt fp32, graphs"]
+    assert [cells[3] for cells in rows] == ["0", *["100"] * 6]
+    assert all(cells[2].startswith("result 0 (<= ") for cells in rows)
+    assert all(len(cells) == 4 + 2 and float(cells[5].split(" / ")[1]) > 0 for cells in rows)
+    assert [cells[:4] for cells in lines if cells[0] in ("cpu", "cuda", "tensorrt")] == [
+        [device, "3.5", "120", "90"] for device in ("cpu", "cuda", "tensorrt")
+    ]
+
+
+def test_what_differs_or_does_not_run_is_told_and_the_rest_is_written(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card.off = {"cuda": 9.0, "tensorrt fp16": 9.0}  # fp16 that far off is not kept, and that is no fault
+    card.broken = {"cuda, graphs", "tensorrt"}
+    code, lines = check(tmp_path / "gpu.md", monkeypatch)
+    assert code == 1
+    assert [cells[1] for cells in lines if cells[0] == "means"] == ["cpu", "cuda"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3
+    assert told[0].startswith("gpu-check: means on cuda: result 9 (<= ")
+    assert told[1] == "gpu-check: means on cuda, graphs: no cuda, graphs today"
+    assert told[2].startswith("gpu-check: means on tensorrt fp32: TensorRT cannot build means (no tensorrt")
+
+
+def test_a_chain_that_does_not_run_is_told(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: Settings, progress: object) -> bench.BenchResult:
+        if settings.device == "cuda":
+            raise EngineError("the GPU is lost")
+        return chain(settings, progress)
+
+    monkeypatch.setattr(bench, "run", fail)
+    code, lines = check(tmp_path / "gpu.md", monkeypatch)
+    assert code == 1
+    assert [cells[0] for cells in lines if cells[0] in ("cpu", "cuda", "tensorrt")] == ["cpu", "tensorrt"]
+    assert capsys.readouterr().err == "gpu-check: the whole chain on cuda: the GPU is lost\n"
+
+
+def test_without_tensorrt_the_page_says_why(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "machine", lambda: machine(tensorrt="10.9.0"))
+    code, lines = check(tmp_path / "gpu.md", monkeypatch)
+    assert code == 0
+    assert [cells[1] for cells in lines if cells[0] == "means"] == ["cpu", "cuda", "cuda, graphs"]
+    assert "TensorRT not used: TensorRT is version 10.9.0, " in (tmp_path / "gpu.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_every_engine_that_ships_is_checked() -> None:
+    assert {"face_params.onnx", "face_detector.onnx"} <= set(gpu_check.ENGINES)
+    assert gpu_check.STREAMS[0] == 1 and gpu_check.STREAMS[-1] == 16
+
+
+def test_a_real_chain_has_the_stages_that_are_summed() -> None:
+    assert set(gpu_check.DRAWN) < set(STAGES)
 
 
 @pytest.mark.parametrize(("found", "wrong"), [(0.2, False), (0.3, False), (0.31, True), (float("nan"), True)])
 def test_a_tolerance_is_a_limit(found: float, wrong: bool) -> None:
-    assert Difference("landmarks", found, 0.3).too_large is wrong
-    assert Row("means", "cuda", (Difference("landmarks", found, 0.3),), 0.0, {1: SPEED}).right is not wrong
+    one = Difference("landmarks", found, 0.3)
+    assert one.too_large is wrong
+    assert bool(Row("means", "cuda", (one,), 0.0, {1: SPEED}).wrong) is wrong
 
 
 def test_an_output_without_a_line_has_a_share_of_its_range() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import cv2
@@ -94,6 +95,7 @@ def _input(dtype: str, shape: tuple[int, ...], face: Array, random: np.random.Ge
     return random.integers(0, 100, shape).astype(dtype)
 
 
+@cache
 def _faces() -> list[Array]:
     """(360, 360, 3) uint8 BGR each."""
     clip = cv2.VideoCapture(str(shipped("demo.mp4")))

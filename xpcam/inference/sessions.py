@@ -99,7 +99,7 @@ def start(model: Path, device: Device, threads: int, graphs: bool = False) -> Li
             left, refusals["tensorrt"] = left[1:], why or NOT_BUILT
     while True:
         try:
-            return _start_on(left, model, threads, refusals, kept, graphs)
+            return start_on(left, model, threads, refusals, kept, graphs)
         except (*FILE_ERRORS, *START_ERRORS) as error:
             if left == ("cpu",) or isinstance(error, FILE_ERRORS):
                 raise EngineError(
@@ -120,7 +120,7 @@ def forget(live: Live) -> None:
         del _shared[key]
 
 
-def _start_on(
+def start_on(
     devices: tuple[str, ...],
     model: Path,
     threads: int,
@@ -128,17 +128,23 @@ def _start_on(
     kept: Kept | None,
     graphs: bool,
 ) -> Live:
+    """A session that has run once, on the first of the devices; `kept` is TensorRT's engine.
+
+    Raises:
+        FILE_ERRORS, START_ERRORS: of ONNX Runtime.
+    """
     stat = model.stat()
-    place = (model, stat.st_mtime_ns, stat.st_size, devices, threads, graphs)
-    on_tensorrt = kept is not None and devices[0] == "tensorrt"
-    options = trt_build.run_options(kept) if kept is not None and on_tensorrt else {}
+    if devices[0] != "tensorrt":
+        kept = None
+    place = (model, stat.st_mtime_ns, stat.st_size, devices, threads, graphs, kept and kept.folder)
+    options = trt_build.run_options(kept) if kept else {}
     bound = _shared.get(place)
     session = bound.session if bound else load(model, devices, threads, options, graphs)
     running = require(session, devices)
     inputs, outputs = tensors(session, model)
     if running != "cpu":
         bound = bound or Bound(session, inputs, outputs, graphs)
-    precision = kept.key.precision if kept and kept.key and running == "tensorrt" else ""
+    precision = kept.key.precision if kept and kept.key else ""
     live = Live(session, running, precision, refusals, bound)
     # So that the first frame is as fast as any other; and some GPUs (too old, too full) fail only here.
     live.run({name: np.zeros(want.shape, want.dtype) for name, want in inputs.items()})
