@@ -1,7 +1,8 @@
 """`xpcam start` as an emulated machine can run it: everything real but the engines.
 
 The tracker sees a swaying face whatever the camera shows, and fails at SIGHUP as an engine does. The target
-is a folder of two drawn faces.
+is a folder of two drawn faces. SIGWINCH has the time of the camera's frame drawn into each picture, and again
+that it is not.
 """
 
 import signal
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import time_code
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -22,12 +24,14 @@ from xpcam import builders
 from xpcam.cli import main
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.pipeline import Pipeline
 from xpcam.settings import Settings
 
 HERE = face(where=pose(at=(160, 110), scale=80))
 SWAYING = swaying(40)
 
-fail = threading.Event()
+fail, stamped = threading.Event(), threading.Event()
+draw = Pipeline.step
 
 
 class Tracker:
@@ -51,8 +55,20 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[Tracker]:
     yield Tracker()
 
 
+def step(pipeline: Pipeline, frame: Frame | None, at: float) -> Pixels:
+    """The picture of the real pipeline, with the frame's time code where that is wanted."""
+    pixels = draw(pipeline, frame, at)
+    if frame is None or not stamped.is_set():
+        return pixels
+    return time_code.stamped(pixels, frame.captured_at)
+
+
+def toggle(_number: int, _frame: object) -> None:
+    stamped.clear() if stamped.is_set() else stamped.set()
+
+
 def draw_targets(folder: Path) -> None:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     drawn = portrait(HERE, SIZE)
     cv2.imwrite(str(folder / "first.png"), drawn)
     cv2.imwrite(str(folder / "second.png"), 255 - drawn)
@@ -61,5 +77,7 @@ def draw_targets(folder: Path) -> None:
 if __name__ == "__main__":
     draw_targets(Path(sys.argv[sys.argv.index("--target") + 1]))
     signal.signal(signal.SIGHUP, lambda _number, _frame: fail.set())
+    signal.signal(signal.SIGWINCH, toggle)
+    setattr(Pipeline, "step", step)  # noqa: B010 - mypy takes an assignment for a method with two selves
     setattr(builders, "open_tracker", open_tracker)  # noqa: B010 - mypy knows that it is another one
     main()

@@ -10,12 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import numpy as np
+import time_code
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -30,7 +31,14 @@ CAMERA = "video0"
 PATIENCE = 900.0  # seconds; the machine is emulated
 IDLE_TIMEOUT = 2.0
 LONGEST = 0.5  # seconds without a new picture
+LATE = 1.5  # seconds from the camera to a reader that no emulator needs
 BLACK, OTHER = 24, 20  # levels of luma
+OPENCV = """
+import cv2, sys
+capture = cv2.VideoCapture(sys.argv[1], cv2.CAP_V4L2)
+pictures = [capture.read()[1] for _ in range(3)]
+print(*pictures[-1].shape[:2], pictures[-1].std())
+"""
 
 
 def wait_for(true: Callable[[], object], what: str) -> None:
@@ -40,36 +48,45 @@ def wait_for(true: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
-@contextmanager
-def daemon() -> Iterator[Daemon]:
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
-        command = (sys.executable, str(Path(__file__).with_name("cheap_daemon.py")), "start")
-        places = ("--target", f"{folder}/faces", "--camera", f"/dev/{CAMERA}", "--output", str(DEVICE))
-        size = (
-            "--size",
-            f"{SIZE[0]}x{SIZE[1]}",
-            "--fps",
-            "10",
-            "--idle-timeout",
-            str(IDLE_TIMEOUT),
-            "--no-control",
+class CheapDaemon(Daemon):
+    """cheap_daemon.py, which may be started again."""
+
+    def __init__(self, folder: Path, flags: Sequence[str]) -> None:
+        log = folder / "log"
+        self._command = (
+            *(sys.executable, str(Path(__file__).with_name("cheap_daemon.py")), "start"),
+            *("--target", f"{folder}/faces", "--camera", f"/dev/{CAMERA}", "--output", str(DEVICE)),
+            *("--size", f"{SIZE[0]}x{SIZE[1]}", "--fps", "10", "--idle-timeout", str(IDLE_TIMEOUT), *flags),
         )
-        with (
-            log.open("wb") as file,
-            subprocess.Popen((*command, *places, *size), stdout=file, stderr=file) as child,
-        ):
-            running = Daemon(child, log, CAMERA)
-            try:
-                wait_for(lambda: child.poll() is not None or listed(), "the device to be listed")
-                wait_for(lambda: child.poll() is not None or running.slept, "its first sleep")
-                assert child.poll() is None
-                yield running
-            except AssertionError:
-                print(running.log, flush=True)
-                raise
-            finally:
-                child.terminate()
+        super().__init__(self._launched(log), log, CAMERA)
+
+    def _launched(self, log: Path) -> "subprocess.Popen[bytes]":
+        with log.open("ab") as file:
+            return subprocess.Popen(self._command, stdout=file, stderr=file)
+
+    def start(self) -> None:
+        self.child = self._launched(self._log)
+
+    def ended(self) -> bool:
+        return self.child.poll() is not None
+
+
+@contextmanager
+def daemon(*flags: str) -> Iterator[CheapDaemon]:
+    """The daemon, asleep."""
+    with tempfile.TemporaryDirectory() as folder:
+        running = CheapDaemon(Path(folder), flags)
+        try:
+            wait_for(lambda: running.ended() or listed(), "the device to be listed")
+            wait_for(lambda: running.ended() or running.slept, "its first sleep")
+            assert not running.ended()
+            yield running
+        except AssertionError:
+            print(running.log, flush=True)
+            raise
+        finally:
+            running.child.terminate()
+            running.child.wait()
 
 
 def listed() -> bool:
@@ -137,39 +154,69 @@ def check_readers() -> None:
             wait_for(lambda: camera.readers() == 0, f"{held[0]} to go")
 
 
-def check_on_demand() -> None:
+def check_on_demand(running: Daemon) -> None:
     """asleep until a program reads, awake while it does, asleep again: descriptors and processor time"""
-    with daemon() as running:
-        assert not running.camera_open
-        awake = 0.0
-        for times in (1, 2):
-            with reader() as reading:
-                wait_for(partial(woken, running, times), "a frame of the camera")
-                assert running.camera_open
-                wait_for(partial(reading.got, 10), "its pictures")
-                awake = running.share_of_a_core(4)
-            wait_for(lambda: not running.camera_open, "the camera to close")
-        asleep = running.share_of_a_core(10)
-        print(f"    asleep {asleep:.1%} of an emulated core, awake {awake:.1%}", flush=True)
-        print(f"    a reader waited for the camera, ms: {running.wakes_ms()}", flush=True)
-        assert asleep < awake / 4
-        assert listed()
+    assert not running.camera_open
+    awake = 0.0
+    for times in (1, 2):
+        with reader() as reading:
+            wait_for(partial(woken, running, times), "a frame of the camera")
+            assert running.camera_open
+            wait_for(partial(reading.got, 10), "its pictures")
+            awake = running.share_of_a_core(4)
+        wait_for(lambda: not running.camera_open, "the camera to close")
+    asleep = running.share_of_a_core(10)
+    print(f"    asleep {asleep:.1%} of an emulated core, awake {awake:.1%}", flush=True)
+    print(f"    a reader waited for the camera, ms: {running.wakes_ms()}", flush=True)
+    assert asleep < awake / 4
+    assert listed()
 
 
-def check_polled() -> None:
+def check_polled(running: Daemon) -> None:
     """a program that opens the device every half second, and reads nothing, wakes nothing"""
-    with daemon() as running:
-        for _ in range(20):
-            os.close(os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK))
-            time.sleep(0.5)
-            assert not running.camera_open
-        assert not running.wakes_ms()
+    before = len(running.wakes_ms())
+    for _ in range(20):
+        os.close(os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK))
+        time.sleep(0.5)
+        assert not running.camera_open
+    assert woken(running, before)
 
 
-def check_uninterrupted() -> None:
+def check_opencv(running: Daemon) -> None:
+    """OpenCV opens the device and gets the target's pictures"""
+    done = subprocess.run((sys.executable, "-c", OPENCV, str(DEVICE)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    height, width, spread = map(float, done.stdout.split())
+    assert (width, height) == SIZE
+    assert spread > OTHER
+    wait_for(lambda: not running.camera_open, "the camera to close")
+
+
+def check_latency(running: Daemon) -> None:
+    """a time code in the picture: from the camera's frame to a program that reads"""
+    before = len(running.wakes_ms())
+    running.child.send_signal(signal.SIGWINCH)
+    with reader() as reading:
+        wait_for(partial(woken, running, before + 1), "a frame of the camera")
+        wait_for(partial(reading.got, len(reading.seen) + 40), "its pictures")
+    running.child.send_signal(signal.SIGWINCH)
+    codes = [(at, time_code.read(luma)) for at, luma in reading.seen]
+    taken = [(at, code) for at, code in codes if code is not None]
+    assert len(taken) > 20, f"{len(taken)} of {len(codes)} pictures have a time code"
+    assert taken == sorted(taken, key=lambda each: each[1])
+    waited = sorted(at - code for at, code in taken)
+    middle = waited[len(waited) // 2]
+    print(f"    camera to reader: {middle * 1e3:.0f} ms, median of {len(waited)} pictures", flush=True)
+    assert waited[0] > 0
+    assert middle < LATE
+    wait_for(lambda: not running.camera_open, "the camera to close")
+
+
+def check_uninterrupted(running: Daemon) -> None:
     """a reader attached through three engine restarts and a change of target sees no error and no gap"""
-    with daemon() as running, reader() as reading:
-        wait_for(partial(woken, running, 1), "a frame of the camera")
+    before = len(running.wakes_ms())
+    with reader() as reading:
+        wait_for(partial(woken, running, before + 1), "a frame of the camera")
         undisturbed = len(reading.seen) + 50
         wait_for(partial(reading.got, undisturbed), "its pictures")
         for times in (1, 2, 3):
@@ -180,15 +227,26 @@ def check_uninterrupted() -> None:
         wait_for(lambda: differ(reading.seen[-1][1], old) > OTHER, "the other target")
         wait_for(partial(reading.got, len(reading.seen) + 20), "its pictures")
         assert reading.child.poll() is None
-    calm = longest_freeze(reading.seen[:undisturbed])
-    disturbed = longest_freeze(reading.seen[undisturbed:])
+    no_gap(reading.seen, undisturbed)
+
+
+def no_gap(seen: Seen, undisturbed: int) -> None:
+    """No black picture, and after the first ones no longer freeze than among them, or half a second."""
+    calm, disturbed = longest_freeze(seen[:undisturbed]), longest_freeze(seen[undisturbed:])
     print(f"    longest time without a new picture: {disturbed:.2f} s, undisturbed {calm:.2f} s", flush=True)
-    assert darkest(reading.seen) > BLACK
+    assert darkest(seen) > BLACK
     assert disturbed < max(LONGEST, 2 * calm)
 
 
+def on(running: Daemon, check: Callable[[Daemon], None]) -> Callable[[], None]:
+    return wraps(check)(partial(check, running))
+
+
 def main() -> None:
-    checked((check_readers, check_on_demand, check_polled, check_uninterrupted), sys.argv[2])
+    checked((check_readers,), sys.argv[2])
+    checks = (check_on_demand, check_polled, check_opencv, check_latency, check_uninterrupted)
+    with daemon("--no-control") as running:  # one for all: it takes long to start here
+        checked([on(running, check) for check in checks], sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The system unit under a real systemd, in the emulated machine or in a container; service.sh installed it.
+"""The units under a real systemd, in the emulated machine or in a container; service.sh installed them.
 
-    check_service.py device | container     a container has neither driver nor device
+    check_service.py device | container     the machine's unit; a container has neither driver nor device
+    check_service.py user                   the user's unit, with the PipeWire of that user's session
 
 Each check prints one line; the first that fails ends the run with its traceback and what the journal has.
 """
@@ -17,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-UNIT = "xpcam@studio.service"
-SETTINGS = Path("/etc/xpcam/studio.toml")
+OF_USER = sys.argv[1:] == ["user"]
+SYSTEMCTL = ("systemctl", "--user") if OF_USER else ("systemctl",)
+UNIT = "xpcam.service" if OF_USER else "xpcam@studio.service"
+SETTINGS = Path.home() / ".config/xpcam/config.toml" if OF_USER else Path("/etc/xpcam/studio.toml")
 DEVICE = Path("/dev/video10")
 SIZE = (160, 120)
 DEVICE_THERE = sys.argv[1:] == ["device"]
@@ -33,7 +36,7 @@ def run(*command: str, timeout: float = PATIENCE) -> str:
 
 def shown(name: str) -> str:
     """A property of the unit."""
-    return run("systemctl", "show", "--property", name, "--value", UNIT).strip()
+    return run(*SYSTEMCTL, "show", "--property", name, "--value", UNIT).strip()
 
 
 def wait_for(what: str, condition: Callable[[], bool]) -> None:
@@ -51,17 +54,19 @@ def active_again(pid: str) -> Callable[[], bool]:
 
 def shows_pictures() -> bool:
     """Whether the target is on the device; in a container, whether pictures come out at all."""
-    if DEVICE_THERE:
+    if DEVICE_THERE or OF_USER:
         return bool(frames().std() > 10)
     return shown("ActiveState") == "active"
 
 
 def frames(count: int = 2) -> "np.typing.NDArray[np.uint8]":
-    """Pictures as ffmpeg reads them, (count, height, width, 3)."""
+    """Pictures as ffmpeg or GStreamer reads them, (count, height, width, 3)."""
     command = ("ffmpeg", "-v", "error", "-f", "v4l2", "-i", str(DEVICE), "-frames:v", str(count))
-    raw = subprocess.run(
-        (*command, "-f", "rawvideo", "-pix_fmt", "bgr24", "-"), capture_output=True, check=False
-    )
+    command = (*command, "-f", "rawvideo", "-pix_fmt", "bgr24", "-")
+    if OF_USER:
+        source = f"pipewiresrc target-object=xpression_cam num-buffers={count} ! video/x-raw ! videoconvert"
+        command = tuple(f"gst-launch-1.0 -q {source} ! video/x-raw,format=BGR ! fdsink".split())
+    raw = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
     assert raw.returncode == 0, raw.stderr.decode()
     return np.frombuffer(raw.stdout, np.uint8).reshape(count, SIZE[1], SIZE[0], 3)
 
@@ -139,14 +144,14 @@ def check_hung() -> None:
     pid = shown("MainPID")
     os.kill(int(pid), signal.SIGSTOP)
     wait_for("it is back", active_again(pid))
-    assert any("Watchdog timeout" in entry["MESSAGE"] for entry in journal())
+    assert OF_USER or any("Watchdog timeout" in entry["MESSAGE"] for entry in journal())
     assert shown("NRestarts") == "2"
     assert shows_pictures()
 
 
 def check_stopped() -> None:
     """Stopped, it ends by itself, and the device is free"""
-    run("systemctl", "stop", UNIT)
+    run(*SYSTEMCTL, "stop", UNIT)
     assert (shown("ActiveState"), shown("Result"), shown("ExecMainStatus")) == ("inactive", "success", "0")
 
 
@@ -161,6 +166,24 @@ def check_bad_settings() -> None:
     SETTINGS.write_text(good)
 
 
+def check_user() -> None:
+    """It is the user's, has no rights, and its file system is read-only outside of the home folder"""
+    pid = shown("MainPID")
+    status = Path(f"/proc/{pid}/status").read_text()
+    facts = dict(re.findall(r"^(\w+):\s+(.*)$", status, re.MULTILINE))
+    assert facts["Uid"].split()[0] == str(os.getuid()) != "0"
+    assert (int(facts["CapEff"], 16), facts["NoNewPrivs"], facts["Seccomp"]) == (0, "1", "2")
+    mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    assert any(re.search(r" / / ro[, ]", line) for line in mounts), mounts
+
+
+def check_user_uninstalled() -> None:
+    """Uninstalling removes the unit's file, and leaves the settings"""
+    print(run("/opt/xpcam/bin/xpcam", "service", "uninstall"), end="")
+    assert not (Path.home() / ".config/systemd/user/xpcam.service").exists()
+    assert SETTINGS.exists()
+
+
 def check_uninstalled() -> None:
     """Uninstalling removes what was written, and no more"""
     print(run("/opt/xpcam/bin/xpcam", "service", "uninstall", "--system", "--name", "studio"), end="")
@@ -171,7 +194,8 @@ def check_uninstalled() -> None:
 
 def main() -> None:
     assert Path("/proc/1/comm").read_text().strip() == "systemd"
-    checks = (
+    of_user = (check_boot, check_frames, check_status, check_user, check_killed, check_hung, check_stopped)
+    of_machine = (
         check_boot,
         *((check_device, check_frames) if DEVICE_THERE else (check_status,)),
         check_confined,
@@ -183,14 +207,17 @@ def main() -> None:
         check_bad_settings,
         check_uninstalled,
     )
-    for check in checks:
-        print(f"  {check.__name__}: {check.__doc__}", flush=True)
+    for check in (*of_user, check_user_uninstalled) if OF_USER else of_machine:
+        name = check.__name__.removeprefix("check_")
+        print(f"  {name}: {check.__doc__}", flush=True)
         try:
             check()
+            print(f"  {name}: passed", flush=True)
         except AssertionError:
-            print(
-                subprocess.run(("journalctl", "--boot", "--no-pager"), capture_output=True, text=True).stdout
+            said = (
+                ("systemctl", "--user", "status", UNIT) if OF_USER else ("journalctl", "--boot", "--no-pager")
             )
+            print(subprocess.run(said, capture_output=True, text=True).stdout)
             raise
     sys.exit(0)
 

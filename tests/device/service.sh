@@ -31,11 +31,34 @@ size = "160x120"
 fps = 5
 END
 export LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/checkout:/opt/packages PYTHONDONTWRITEBYTECODE=1
+
+as_user() { # the same for the unit of a user who has a session with PipeWire
+    command -v wireplumber >/dev/null && command -v gst-launch-1.0 >/dev/null || { echo "  user: skipped, no PipeWire"; return; }
+    useradd --create-home --shell /bin/bash --groups video streamer
+    local home=/home/streamer user
+    user=$(id -u streamer)
+    mkdir -p "$home/.config/xpcam" "$home/.config/systemd/user/xpcam.service.d"
+    # A container has no /proc/kmsg that could be hidden.
+    printf '[Service]\nProtectKernelLogs=no\n' >"$home/.config/systemd/user/xpcam.service.d/container.conf"
+    sed 's/^output = .*/output = "pipewire"/' /etc/xpcam/studio.toml >"$home/.config/xpcam/config.toml"
+    chown -R streamer: "$home"
+    systemctl start dbus.socket systemd-logind
+    systemctl start "user@$user.service"
+    here=(runuser -u streamer -- env "HOME=$home" "XDG_RUNTIME_DIR=/run/user/$user"
+        "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$user/bus")
+    cd "$home"
+    "${here[@]}" systemctl --user start pipewire wireplumber
+    "${here[@]}" /opt/xpcam/bin/xpcam service install || { journalctl --no-pager _UID="$user"; return 1; }
+    "${here[@]}" "$interpreter" -u /opt/checkout/tests/device/check_service.py user || { journalctl --no-pager _UID="$user"; return 1; }
+}
+
 if [ -z "$cache" ]; then
     sed -i 's/^output = ""/output = "none"/' /etc/xpcam/studio.toml
     ln -s /bin/true /usr/local/sbin/modprobe && ln -s /bin/true /usr/local/sbin/udevadm
     /opt/xpcam/bin/xpcam service install --system --name studio || { journalctl --unit xpcam@studio; exit 1; }
-    exec "$interpreter" -u /opt/checkout/tests/device/check_service.py container
+    "$interpreter" -u /opt/checkout/tests/device/check_service.py container
+    as_user
+    exit
 fi
 
 # Nothing of what the host's own systemd would start.

@@ -1,6 +1,6 @@
-"""What came of the checks: scenario by version of the driver, from the logs of the emulated machines.
+"""What came of the checks: scenario by version of the driver, from the log of the emulated machine.
 
-python tests/device/table.py FOLDER VERSION...
+python tests/device/table.py LOG VERSION...
 """
 
 import re
@@ -15,9 +15,10 @@ def results(log: str) -> dict[str, str]:
     return {name: "yes" if name in passed else "no" for name in begun}
 
 
-def table(folder: Path, versions: list[str]) -> str:
+def table(log: str, versions: list[str]) -> str:
     """In Markdown, a line for each scenario."""
-    found = {version: results((folder / f"guest-{version}.log").read_text()) for version in versions}
+    parts = dict(part.split("\n", 1) for part in log.split("== v4l2loopback ")[1:])
+    found = {version: results(parts.get(version, log)) for version in versions}
     names = dict.fromkeys(name for result in found.values() for name in result)
     rows = [
         ["scenario", *versions],
@@ -31,4 +32,4 @@ def table(folder: Path, versions: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(Path(sys.argv[1]), sys.argv[2:]))
+    print(table(Path(sys.argv[1]).read_text(), sys.argv[2:]))

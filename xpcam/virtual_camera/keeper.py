@@ -88,7 +88,8 @@ class Keeper:
     @property
     def over(self) -> bool:
         """Whether nobody needs it any more."""
-        return self._over or (self._run is None and self._now() - self._left_at > LINGER)
+        until = max(self._left_at + LINGER, self._stay_until)
+        return self._over or (self._run is None and self._now() > until)
 
     def step(self, seconds: float) -> None:
         """Do what is to be done, waiting for it that long at most."""
