@@ -149,6 +149,30 @@ def check_hung() -> None:
     assert shows_pictures()
 
 
+def check_kept() -> None:
+    """With keep_output a reader sees the target move while the program is dead; a stop ends the keeper too"""
+    SETTINGS.write_text(SETTINGS.read_text() + "keep_output = true\n")
+    run(*SYSTEMCTL, "restart", UNIT)
+    keeper = run("pgrep", "-x", "xpcam-keeper")
+    time.sleep(8)  # until it has the pictures that it shows alone
+    source = "pipewiresrc target-object=xpression_cam ! video/x-raw ! fdsink"
+    with subprocess.Popen(f"gst-launch-1.0 -q {source}".split(), stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        pid, nbytes = shown("MainPID"), SIZE[0] * SIZE[1] * 3 // 2
+        reader.stdout.read(nbytes)
+        os.kill(int(pid), signal.SIGKILL)
+        seen = {reader.stdout.read(nbytes) for _ in range(15)}
+        assert shown("ActiveState") != "active"
+        wait_for("it is back", active_again(pid))
+        seen_then = {reader.stdout.read(nbytes) for _ in range(15)}
+        print(f"    of 15 pictures {len(seen)} differed while it was dead, {len(seen_then)} then", flush=True)
+        assert min(len(seen), len(seen_then)) > 8
+        assert run("pgrep", "-x", "xpcam-keeper") == keeper
+        run(*SYSTEMCTL, "stop", UNIT)
+        reader.kill()
+    assert subprocess.run(("pgrep", "-x", "xpcam-keeper"), check=False, capture_output=True).returncode == 1
+
+
 def check_stopped() -> None:
     """Stopped, it ends by itself, and the device is free"""
     run(*SYSTEMCTL, "stop", UNIT)
@@ -194,7 +218,7 @@ def check_uninstalled() -> None:
 
 def main() -> None:
     assert Path("/proc/1/comm").read_text().strip() == "systemd"
-    of_user = (check_boot, check_frames, check_status, check_user, check_killed, check_hung, check_stopped)
+    of_user = (check_boot, check_frames, check_status, check_user, check_killed, check_hung, check_kept)
     of_machine = (
         check_boot,
         *((check_device, check_frames) if DEVICE_THERE else (check_status,)),

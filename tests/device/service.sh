@@ -14,7 +14,8 @@ mount --bind "$project" /opt/checkout
 interpreter=/opt/python/bin/$(basename "$(readlink -f "$python")")
 cat >/opt/xpcam/bin/xpcam <<END
 #!/usr/bin/env -S LD_LIBRARY_PATH=/opt/python/lib $interpreter
-import sys
+import os, sys
+os.environ["PYTHONPATH"] = "/opt/checkout:/opt/packages"  # of a keeper
 sys.path[:0] = ["/opt/checkout", "/opt/packages"]
 sys.dont_write_bytecode = True
 from xpcam.cli import main

@@ -248,6 +248,7 @@ def _forth_and_back(pictures: list[bytes], step: int) -> Pixels:
 def main(place: Path) -> None:
     """Listen at `place` and serve."""
     os.chdir("/")
+    Path("/proc/self/comm").write_text("xpcam-keeper", encoding="ascii")  # 'xpcam devices' names who holds it
     journal.begin("info")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as listening:
         place.unlink(missing_ok=True)
