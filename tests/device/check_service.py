@@ -61,11 +61,11 @@ def shows_pictures() -> bool:
 
 def frames(count: int = 2) -> "np.typing.NDArray[np.uint8]":
     """Pictures as ffmpeg or GStreamer reads them, (count, height, width, 3)."""
-    command = ("ffmpeg", "-v", "error", "-f", "v4l2", "-i", str(DEVICE), "-frames:v", str(count))
-    command = (*command, "-f", "rawvideo", "-pix_fmt", "bgr24", "-")
+    device = f"ffmpeg -v error -f v4l2 -i {DEVICE} -frames:v {count} -f rawvideo -pix_fmt bgr24 -"
+    command = device.split()
     if OF_USER:
         source = f"pipewiresrc target-object=xpression_cam num-buffers={count} ! video/x-raw ! videoconvert"
-        command = tuple(f"gst-launch-1.0 -q {source} ! video/x-raw,format=BGR ! fdsink".split())
+        command = f"gst-launch-1.0 -q {source} ! video/x-raw,format=BGR ! fdsink".split()
     raw = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
     assert raw.returncode == 0, raw.stderr.decode()
     return np.frombuffer(raw.stdout, np.uint8).reshape(count, SIZE[1], SIZE[0], 3)
