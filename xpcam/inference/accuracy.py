@@ -23,8 +23,9 @@ TOLERANCES: Final = {
     "score": 0.01,
     "geometry": 0.05,
     "transfer": 1.0,
+    "grid": 0.004,
 }
-"""What may differ: pixels of a crop, chances, standard deviations, weights, light, cells, of 255.
+"""What may differ: pixels of a crop, chances, standard deviations, weights, light, cells, of 255, half crops.
 
 It is what the exports allow between PyTorch and the file that ships.
 """
