@@ -32,6 +32,7 @@ SAMPLED: Final = 5.0  # seconds between two looks
 HARMED_EVERY: Final = 20.0
 HARMED_FOR: Final = 4.0
 BACK_WITHIN: Final = 3.0  # seconds
+LONGEST: Final = 30.0  # seconds after which it counts as lost
 GROWTH: Final = 1.05
 SLOWER: Final = 0.95
 STARTS: Final = 60.0
@@ -60,9 +61,12 @@ class Harm:
 
 
 class Soak:
-    """A running daemon and what is known of it."""
+    """A running daemon and what is known of it; `patience`: seconds it may take to idle."""
 
-    def __init__(self, process: subprocess.Popen[bytes], camera: NetworkCamera, name: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], camera: NetworkCamera, name: str, patience: float = 0.0
+    ) -> None:
+        self._patience = patience
         self.process = process
         self.camera = camera
         self.began = time.monotonic()
@@ -70,6 +74,7 @@ class Soak:
         self.harms: dict[str, Harm] = {}
         self.changes = 0
         self._client = Client(name)
+        self._fps = self._client.ask("GET", "/settings")["fps"]
         self._before = self._look()
 
     @property
@@ -119,9 +124,17 @@ class Soak:
                 return
             raise AssertionError("a target that does not exist was taken")
         if self.changes % 5 == 0:
-            self._client.ask("PATCH", "/settings", {"mirror": self.changes % 2 == 0, "mouth": 1.2})
+            self._change({"mirror": self.changes % 2 == 0, "mouth": 1.2})
+        elif self.changes % 6 == 0:  # there and back, so that pictures cost the same before and after
+            size = self._client.ask("GET", "/settings")["size"]
+            for wanted in ({"size": "480x480"}, {"size": size}, {"camera": f"{self.camera.url}?again"}):
+                self._change(wanted)
+            self._change({"camera": self.camera.url, "fps": self._fps})
         else:
             self._client.ask("POST", "/target/next")
+
+    def _change(self, wanted: Answer) -> None:
+        self._client.ask("PATCH", "/settings", wanted)
 
     def harm(self, kind: str) -> None:
         """Do it, see what it shows, mend it, and see how long it takes to follow again."""
@@ -134,17 +147,27 @@ class Soak:
             mode: Mode = kind  # type: ignore[assignment]
             self.camera.set(mode)
             time.sleep(HARMED_FOR)
-            status = self.status()
-            harm.idled.append(status["state"] == "idling")
-            harm.said |= set(status.get("faults", {}))
+            harm.idled.append(self._idles())
+            harm.said |= set(self.status().get("faults", {}))
             self.camera.set("face")
         harm.back.append(self._until_it_follows())
         self._before = self._look()
 
+    def _idles(self) -> bool:
+        """Whether the target idles, and it is said why; soon, where there is patience for that."""
+        began = time.monotonic()
+        while True:
+            status = self.status()
+            if status["state"] == "idling" and status["faults"]:
+                return True
+            if time.monotonic() - began >= self._patience:
+                return False
+            time.sleep(0.1)
+
     def _until_it_follows(self) -> float:
         mended = time.monotonic()
         made = self.status()["frames"]["generated"]
-        while time.monotonic() - mended < 10 * BACK_WITHIN:
+        while time.monotonic() - mended < LONGEST:
             status = self.status()
             well = status["state"] == "following" and not status.get("faults")
             if well and status["frames"]["generated"] > made:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -127,9 +127,10 @@ class Decoder:
 
     def close(self) -> None:
         """Let go of the file or connection."""
+        self._frames.close()  # it holds this decoder, whose threads would stay as long
         self._container.close()
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> Generator[VideoFrame, None, None]:
         for packet in self._container.demux(self._stream):
             self._arrived, start = time.monotonic(), time.perf_counter()
             try:

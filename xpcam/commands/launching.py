@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from xpcam.control import instance as instances
 from xpcam.control.client import Client
@@ -45,11 +45,10 @@ def launch(name: str, arguments: Sequence[str], more: Sequence[str] = (), cwd: s
             "'xpcam restart'"
         )
     log = log_file(name)
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    begins = log.stat().st_size if log.exists() else 0
     # -P: a folder that happens to be here must not be imported in place of the program
     command = [sys.executable, "-P", "-m", "xpcam", "start", "--log-file", str(log), *arguments, *more]
-    with log.open("ab") as errors:
+    with _opened(log) as errors:
+        begins = log.stat().st_size
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True, cwd=cwd
         )
@@ -64,6 +63,18 @@ def launch(name: str, arguments: Sequence[str], more: Sequence[str] = (), cwd: s
     if place.parent.is_dir():
         place.write_text(json.dumps(remember), encoding="utf-8")
     return f"xpcam {name!r} {said} (process {process.pid}); log: {log}"
+
+
+def _opened(log: Path) -> BinaryIO:
+    """The log, to be written on. Raises ControlError."""
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise ControlError(
+            f"the log {log} cannot be written ({error.strerror}): wanted a folder of this user's own; "
+            "set XDG_STATE_HOME, or start without --detach"
+        ) from error
 
 
 def _wait(name: str, process: subprocess.Popen[bytes]) -> str:

@@ -13,6 +13,7 @@ from xpcam.errors import ControlError, SettingsError
 
 Name = Annotated[str, typer.Option("--name", help="which run, where there are several", metavar="NAME")]
 DEFAULT: Final = "default"
+READING: Final = 300.0  # seconds that reading a clip may take
 FOLLOWED: Final = 0.25  # seconds between two looks at a log
 
 
@@ -100,7 +101,8 @@ def change(
     """
     from xpcam.control.client import Client
 
-    now = Client(name).ask("PATCH", "/settings", dict(map(_pair, values)))
+    wanted = dict(map(_pair, values))
+    now = Client(name).ask("PATCH", "/settings", wanted, patience=READING)  # a clip of another size is read
     print(", ".join(f"{key}={_said(value)}" for key, value in now.items()))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xpcam.commands.running import DEFAULT, Name
+from xpcam.commands.running import DEFAULT, READING, Name
 from xpcam.errors import SettingsError
 
 app = typer.Typer(help="Keep targets by name, and change what a run shows.", no_args_is_help=True)
@@ -108,6 +108,3 @@ def show_next(name: Name = DEFAULT) -> None:
     from xpcam.control.client import Client
 
     print(f"on show: {Client(name).ask('POST', '/target/next', patience=READING)['target']}")
-
-
-READING = 300.0  # seconds that reading a new clip may take

@@ -134,7 +134,7 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": _one_line(str(error))}, 422 if wrong else 409)
 
 
-async def _malformed(_request: Request, error: Exception) -> JSONResponse:
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
@@ -143,6 +143,8 @@ async def _malformed(_request: Request, error: Exception) -> JSONResponse:
         said = f"{where}: found {str(first['input'])[:40]!r}, wanted {wanted_of(where)}"
     elif where in Settings.model_fields and first["type"] == "extra_forbidden":
         said = f"{where} does not change while it runs: wanted one of {', '.join(LIVE)}; stop and start anew"
+    elif first["type"] == "extra_forbidden" and request.url.path == "/settings":
+        said = f"{where[:100]} is no setting: wanted one of {', '.join(LIVE)}"
     return JSONResponse({"detail": _one_line(said)}, 422)
 
 

@@ -36,6 +36,8 @@ class Client:
         Raises:
             ControlError: it was refused, or nobody answered.
         """
+        if not self.instance.socket.exists():
+            raise self._silent("no socket yet")
         transport = httpx.HTTPTransport(uds=str(self.instance.socket), verify=False)
         try:
             with httpx.Client(transport=transport, base_url="http://xpcam", timeout=patience) as client:
@@ -46,13 +48,16 @@ class Client:
                 "see 'xpcam status' and 'xpcam logs'"
             ) from error
         except httpx.TransportError as error:
-            raise ControlError(
-                f"xpcam {self._name!r} (process {self.instance.pid()}) does not answer ({error}): it may be "
-                "starting, or run with --no-control; see 'xpcam logs'"
-            ) from error
+            raise self._silent(str(error)) from error
         if answer.is_error:
             raise ControlError(_problem(answer))
         return answer.json() if answer.content else None
+
+    def _silent(self, why: str) -> ControlError:
+        return ControlError(
+            f"xpcam {self._name!r} (process {self.instance.pid()}) does not answer ({why}): it may be "
+            "starting; see 'xpcam logs'"
+        )
 
 
 def _problem(answer: httpx.Response) -> str:
