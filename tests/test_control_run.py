@@ -230,7 +230,7 @@ def test_a_run_in_the_background_from_the_command_line(tmp_path: Path) -> None:
     try:
         assert "'default' runs" in xpcam(*begin, "--detach")
         status = json.loads(xpcam("status", "--json"))
-        assert status["engines"] == {"face_params": "cpu", "face_detector": "cpu"}
+        assert status["engines"] == {"face_params": "cpu", "face_detector": "cpu", "mouth": "cpu"}
         assert status["refused"].keys() == status["engines"].keys()
         assert status["target"] == "anna"
         assert "mirror=true" in xpcam("set", "mirror=true", "mouth=0.5")

@@ -1,8 +1,9 @@
 """Builds what a live run and an offline job share: the tracker, and the pipeline around a target."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from xpcam.camera.spec import table_of
@@ -11,8 +12,10 @@ from xpcam.errors import SettingsError
 from xpcam.governor import Governor
 from xpcam.inference.engine import Contract, Engine, Running
 from xpcam.meter import Meter
+from xpcam.mouth.engine import MouthEngine
 from xpcam.pipeline import Pipeline
 from xpcam.progress import Progress, unseen
+from xpcam.rendering.renderer import Look
 from xpcam.rendering.target_switch import Animate, animate
 from xpcam.resources import shipped
 from xpcam.retargeting.profile import load_profile
@@ -102,20 +105,38 @@ def open_pipeline(
     opener = open_tracker if settings.engine == "mesh" else open_driving_tracker
     tracker = stack.enter_context(ReloadingTracker(partial(opener, settings)))
     prepared = open_loader(settings).load(settings.require_target(), progress, tracker)
+    look = open_look(settings, stack)
     pipeline = Pipeline(
         prepared,
         tracker,
         gains_of(settings),
         mirror=settings.mirror,
-        look=look_of(settings),
+        look=look,
         by_parameters=settings.transfer == "parameters",
         neutral=load_profile(settings.profile) if settings.profile else None,
         meter=meter,
         animate=animate_of(settings),
     )
-    pipeline.engines = lambda: tracker.engines
+    pipeline.engines = lambda: with_mouth(tracker.engines, look)
     stack.callback(pipeline.close)
     return pipeline
+
+
+def open_look(settings: Settings, stack: ExitStack) -> Look:
+    """How targets are drawn, with the mouth engine where it is asked for; it closes with the stack."""
+    look = look_of(settings)
+    if settings.engine != "mesh":
+        return look
+    engine = MouthEngine(shipped("mouth.onnx"), device=settings.device, threads=settings.threads)
+    stack.callback(engine.close)
+    return replace(look, engine=engine)
+
+
+def with_mouth(engines: Mapping[str, str], look: Look) -> Mapping[str, str]:
+    """Where engines run, the mouth's among them."""
+    if look.engine is None or not isinstance(engines, Running):
+        return engines
+    return engines.beside(look.engine.engine)
 
 
 def check_engine(settings: Settings) -> None:

@@ -17,6 +17,7 @@ SHIPPED: Final = {
     "face_mesh.npz": "engines/face_params/face_mesh.npz",
     "face_model.npz": "engines/face_params/face_model.npz",
     "face_params.onnx": "engines/face_params/face_params.onnx",
+    "mouth.onnx": "engines/mouth/mouth.onnx",
     "systemd/modprobe.conf": "systemd/modprobe.d/xpcam.conf",
     "systemd/modules-load.conf": "systemd/modules-load.d/xpcam.conf",
     "systemd/xpcam.rules": "systemd/udev/60-xpcam.rules",

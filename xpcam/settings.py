@@ -96,8 +96,10 @@ class Settings(BaseSettings):
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
     relight: bool = option(True, "shade the target's face anew when its head turns")
-    interior: Literal["on", "dark", "off"] = option(
-        "on", "what shows between lips that the target's picture has shut: teeth and tongue, dark, nothing"
+    interior: Literal["on", "drawn", "dark", "off"] = option(
+        "on",
+        "what shows between lips that the target's picture has shut: teeth and tongue, fitted to the picture "
+        "or as they are drawn; dark; nothing",
     )
     transfer: Literal["parameters", "landmarks"] = option(
         "parameters", "what is carried over: blend shapes and most of the rest, or tracked points as they are"

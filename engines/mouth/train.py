@@ -25,7 +25,7 @@ from engines.mouth.augmentation import Batch, batch_of, mirrored, recoloured, se
 from engines.mouth.network import Critics, Generator, applied
 from xpcam.mouth.showing import usual
 
-FLESH = slice(15, 18)  # its place in the style
+FLESH, UPPER = slice(15, 18), 23  # their places in the style
 VAGUE, UNTOLD = 0.06, 0.15  # how roughly what a mouth shows is told in training, and how often it is not
 
 
@@ -150,7 +150,9 @@ class Teacher:
         """Structure, and features of the lips and what is near, of every third mouth."""
         with half():
             features = self.perception(losses.centre(whole[::3]), losses.centre(batch.truth[::3]))
+        drawn = batch.planes[:, 4:]
         return {
+            "trust": losses.TRUST * losses.trust(whole, drawn, batch.mask, batch.style[:, UPPER]),
             "structure": losses.STRUCTURE * losses.structure(whole, batch.truth, batch.mask),
             "features": losses.PERCEPTION * features,
         }

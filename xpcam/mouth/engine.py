@@ -70,19 +70,22 @@ class MouthEngine:
 
     Args:
         model: the .onnx file.
+
+    Attributes:
+        engine: what runs it.
     """
 
     def __init__(self, model: Path, *, device: Device = "auto", threads: int = 0) -> None:
-        self._engine = Engine(model, device=device, threads=threads, contract=CONTRACT)
+        self.engine = Engine(model, device=device, threads=threads, contract=CONTRACT)
 
     def transfer(self, crop: Pixels, mask: Floats, drawn: Floats, style: Floats) -> Floats:
         """(64, 64, 6) float32; `style` (26,), the others as for `planes`."""
         inputs: dict[str, Array] = {"image": planes(crop, mask, drawn)[None], "style": style[None]}
-        return np.asarray(self._engine.run(inputs)["transfer"][0], np.float32)
+        return np.asarray(self.engine.run(inputs)["transfer"][0], np.float32)
 
     def close(self) -> None:
         """Free the session."""
-        self._engine.close()
+        self.engine.close()
 
 
 class Steady:

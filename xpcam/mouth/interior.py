@@ -209,8 +209,8 @@ class Mouth:
         crop[:, 2] += (share - 1) / 2
         around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
         small, mask = (cv2.resize(one, (CROP, CROP), interpolation=_way(share)) for one in (whole, opened))
-        shape = shape_of(lips.face)
-        style = np.concatenate([self._style.vector(), shown_by(shape)])
+        shape, tongue = shape_of(lips.face), float(lips.params.expression[TONGUE_OUT])
+        style = np.concatenate([self._style.vector(), shown_by(shape, tongue)])
         made = engine.transfer(around, np.asarray(mask), np.asarray(small, np.float32), style)
         return self._drawings.steady.averaged(made, shape)
 

@@ -19,7 +19,11 @@ USUAL: Final = np.array(
     np.float32,
 )
 """Least squares over the portraits that the mouth engine learned from: .47 .50 .35 .04 of their spread."""
-MORE: Final = np.array([0.0, 0.0, 0.0, 0.0], np.float32)
+WIDE: Final = np.array((0.30, 0.75, 0.50, 0.14), np.float32)
+"""What wide-open mouths show whose tongue rests; most portraits among those put it out."""
+OPENING: Final = (0.10, 0.25)  # outer-eye distances between the lips over which that comes in
+CLEAR: Final = np.array((-0.08, 0.12, 0.0, 0.0), np.float32)
+"""The mean of all is a haze: darker, with brighter teeth, is a likely one of them."""
 LIMITS: Final = (0.05, 1.3)
 
 
@@ -43,6 +47,9 @@ def usual(shape: Floats) -> Floats:
     return np.asarray(np.clip(shape @ USUAL.T, *LIMITS), np.float32)
 
 
-def shown_by(shape: Floats) -> Floats:
-    """(4,) what the product's mouths show."""
-    return np.asarray(usual(shape) + MORE, np.float32)
+def shown_by(shape: Floats, tongue: float = 0.0) -> Floats:
+    """(..., 4) what the product's mouths show, its tongue out so far, 0 to 1."""
+    low, high = OPENING
+    wide = np.clip((shape[..., 1:2] - low) / (high - low), 0.0, 1.0) * (1.0 - tongue)
+    mean = usual(shape) + CLEAR
+    return np.asarray(mean + (WIDE - mean) * wide, np.float32)
