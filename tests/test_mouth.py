@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from faces import face, portrait, pose, posed
 
+from xpcam.errors import EngineError
 from xpcam.face.landmarks import INNER_LIPS, OUTER_LIPS, face_mesh, unpose
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mouth.engine import GRID, PLANES, MouthEngine, Steady, applied, planes
@@ -195,6 +196,25 @@ def test_an_engine_refines_what_is_drawn() -> None:
     assert style.shape == (26,)
     skin = portrait(SHUT)[SHUT.landmarks[152, 1].astype(int) - 20, SHUT.landmarks[152, 0].astype(int)]
     assert abs(float(crop[-4, CROP // 2].mean()) - skin.mean()) < 60  # the chin is below the mouth
+
+
+class Lost(MouthEngine):
+    """An engine whose device has gone."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def transfer(self, crop: Pixels, mask: Floats, drawn: Floats, style: Floats) -> Floats:
+        self.asked += 1
+        raise EngineError("engine mouth failed on CUDA: device lost; try --device cpu")
+
+
+def test_an_engine_that_fails_leaves_the_drawing(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Lost()
+    output, _ = filled(WIDE, engine=engine)
+    assert (output == filled(WIDE)[0]).all()
+    assert engine.asked == 1
+    assert "device lost; try --device cpu; the mouth is shown as it is drawn" in caplog.text
 
 
 def test_the_engine_looks_where_the_lips_are_at_any_size() -> None:

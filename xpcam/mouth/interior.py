@@ -1,11 +1,13 @@
 """What shows between parted lips: the target's own teeth where its picture shows them, else painted ones."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
 
+from xpcam.errors import EngineError
 from xpcam.face.landmarks import INNER_LIPS, LIPS_APART, gap
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
 from xpcam.mouth.engine import MouthEngine, Steady, applied
@@ -14,6 +16,8 @@ from xpcam.mouth.showing import shape_of, shown_by
 from xpcam.mouth.style import Style, style_of
 from xpcam.warping.mesh_warp import Box, sample
 from xpcam.warping.openings import Region
+
+log = logging.getLogger(__name__)
 
 Interior = Literal["on", "drawn", "dark", "off"]
 
@@ -175,8 +179,12 @@ class Mouth:
         box = _seen(matrix, corner, mask.shape, proxy.size, 2 + spare)
         drawn, opened = self._drawn(lips, proxy, matrix, box)
         if self._engine is not None:
-            transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, self._engine)
-            drawn = applied(transfer, drawn, proxy.size, box)
+            try:
+                transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, self._engine)
+                drawn = applied(transfer, drawn, proxy.size, box)
+            except EngineError as error:  # a GPU that was lost
+                log.warning("%s; the mouth is shown as it is drawn", error)
+                self._engine = None
         if self._drawings.every > 1:
             self._drawings.keep(proxy.size, drawn, box)
         return drawn, box
