@@ -141,7 +141,7 @@ class Places:
         return values
 
 
-def sample(picture: NDArray[Any], where: Floats, out: Pixels | None = None) -> NDArray[Any]:
+def sample(picture: NDArray[Any], where: Floats, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """The picture at (h, w, 2) float32 x and y, bilinear, its edge repeated; into `out` if given."""
     # Two-channel coordinates need no second map; the stubs do not know that None says so.
     return cv2.remap(  # type: ignore[call-overload, no-any-return]

@@ -24,16 +24,22 @@ def identity(cells: int) -> Floats:
     return np.stack(np.meshgrid(along, along), axis=-1)
 
 
-def enlarged(grid: Floats, cells: int) -> Floats:
+def enlarged(grid: Floats, cells: int, out: Floats | None = None) -> Floats:
     """(cells, cells, 2) of a (n, n, 2) grid, bilinear; beyond the outer cells' middles as there."""
-    return np.asarray(cv2.resize(grid, (cells, cells), interpolation=cv2.INTER_LINEAR), np.float32)
+    large = np.empty((cells, cells, 2), np.float32) if out is None else out
+    cv2.resize(grid, (cells, cells), dst=large, interpolation=cv2.INTER_LINEAR)
+    return large
 
 
-def chained(first: Floats, then: Floats) -> Floats:
-    """(n, n, 2): what `then` (m, m, 2) says at the places that `first` (n, n, 2) samples."""
+def chained(first: Floats, then: Floats, out: Floats | None = None) -> Floats:
+    """(n, n, 2): what `then` (m, m, 2) says at the places that `first` (n, n, 2) samples.
+
+    With `out`, which takes it, `first` becomes places in cells of `then`.
+    """
     cells = np.float32(then.shape[0])
-    where = first * (cells / 2) + ((cells - 1) / 2)
-    return np.asarray(sample(then, where), np.float32)
+    where = np.multiply(first, cells / 2, out=None if out is None else first)
+    np.add(where, (cells - 1) / 2, out=where)
+    return np.asarray(sample(then, where, out=out), np.float32)
 
 
 def fade(cells: int, box: tuple[float, float, float, float], reach: float) -> Floats:

@@ -56,14 +56,17 @@ class Placer:
         self._still = identity(FINE)
         # From shares of the crop to pixels of the picture, as far as each place may move.
         self._free = fade(FINE, (left, top, right, bottom), FADES)[..., None] * np.float32(side / 2)
-        drawn = [max(1, round(edge / coarse)) for edge in self.region.size]
-        self._large = [max(2, round(pixels / coarse))] * 2
+        drawn = [max(1, int(edge / coarse)) for edge in self.region.size]
+        across = max(2, round(pixels / coarse))
         self._slices = tuple(
-            slice(first := round(share * self._large[0]), first + count)
+            slice(first := min(round(share * across), across - count), first + count)
             for share, count in zip((top, left), drawn[::-1], strict=True)
         )
         own = coordinates((drawn[0], drawn[1])) * np.float32(coarse) + np.float32((coarse - 1) / 2)
         self._own = own + (self.region.corner - self._inside.corner)
+        self._first, self._moved = np.empty_like(self._still), np.empty_like(self._still)
+        self._large = np.empty((across, across, 2), np.float32)
+        self._where = np.empty_like(self._own)
         self._wide = self._widened(picture)
         self._sampled = np.empty((drawn[1], drawn[0], 4), np.uint8)
         self._outputs: list[Pixels] = []
@@ -81,12 +84,15 @@ class Placer:
         output = self._output(beneath)
         if self.region.empty:
             return output
-        moved = chained(enlarged(grid, FINE), self._embedding) - self._still
-        moved *= self._free * np.float32(share)
-        large = np.asarray(cv2.resize(moved, self._large, interpolation=cv2.INTER_LINEAR), np.float32)
-        where = large[self._slices] + self._own
+        # Into the same memory for every picture: fresh memory costs more than what is done in it.
+        moved = chained(enlarged(grid, FINE, self._first), self._embedding, self._moved)
+        np.subtract(moved, self._still, out=moved)
+        np.multiply(moved, self._free, out=moved)
+        np.multiply(moved, np.float32(share), out=moved)
+        cv2.resize(moved, self._large.shape[1::-1], dst=self._large, interpolation=cv2.INTER_LINEAR)
+        np.add(self._large[self._slices], self._own, out=self._where)
         source = self._wide if beneath is None else self._widened(beneath)
-        sample(source, where, out=self._sampled)
+        sample(source, self._where, out=self._sampled)
         face = output[self.region.slices]
         if self._sampled.shape[:2] == face.shape[:2]:
             cv2.cvtColor(self._sampled, cv2.COLOR_BGRA2BGR, dst=face)
