@@ -8,6 +8,7 @@ of tracking, retargeting and rendering. A sheet shows driver and outputs side by
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def render(name: str, target: Path, driver: Path, folder: Path) -> Rendered:
     return Rendered(video, sum(report.stages_ms[stage] for stage in WORK))
 
 
+@cache
 def tracked(video: Path) -> list[FaceParams | None]:
     """The face in each frame, by the product's tracker."""
     return [face for _, face in offline.track_video(Settings(device="cpu"), video, unseen)]
@@ -94,6 +96,7 @@ def own_identity(target: Path) -> Floats:
         return identities(list(tracker.locate(load_picture(target))[:1]))
 
 
+@cache
 def heads(video: Path) -> list[Pixels | None]:
     """The head's crop in each frame."""
     with read_video(video) as frames:
