@@ -9,10 +9,19 @@ from pathlib import Path
 
 
 def results(log: str) -> dict[str, str]:
-    """Scenario to "yes", or "no" for the one at which it stopped; v4l2-ctl leaves "<" where a line begins."""
-    begun = re.findall(r"^  ([a-z_0-9]+): (?!passed)", log, re.MULTILINE)
-    passed = set(re.findall(r"^<*  ([a-z_0-9]+): passed$", log, re.MULTILINE))
-    return {name: "yes" if name in passed else "no" for name in begun}
+    """Scenario to "yes", "skipped", or "no" for the one at which it stopped.
+
+    v4l2-ctl leaves "<" where a line begins.
+    """
+    found: dict[str, str] = {}
+    for name, said in re.findall(r"^<*  ([a-z_0-9]+): (.*)$|^    skipped", log, re.MULTILINE):
+        if not name:
+            found[list(found)[-1]] = "skipped"
+        elif said != "passed":
+            found[name] = "no"
+        elif found.get(name) != "skipped":
+            found[name] = "yes"
+    return found
 
 
 def table(log: str, versions: list[str]) -> str:

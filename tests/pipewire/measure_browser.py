@@ -1,6 +1,6 @@
 """How fast Chromium shows the target that `xpcam start` makes: run it while nothing else runs.
 
-    .venv/bin/python tests/pipewire/measure_browser.py
+    .venv/bin/python tests/pipewire/measure_browser.py [FLAG...]      further flags of xpcam start
 
 The built-in driver moves a generated portrait into a PipeWire of its own; one line says what Chromium saw.
 """
@@ -28,6 +28,7 @@ def main() -> None:
     target = openpeople.curated.get("P009").asset_path("studio_portrait")
     xpcam = Path(sys.executable).with_name("xpcam")
     command = [str(xpcam), "start", "--target", str(target), "--camera", "demo", "--output", "pipewire"]
+    command += sys.argv[1:]
     with (
         tempfile.TemporaryDirectory(prefix="pw", ignore_cleanup_errors=True) as folder,
         session(Path(folder)) as desktop,
