@@ -159,6 +159,7 @@ class Steering:
         """Finish what was begun, and take no more."""
         self._closing = True
         self._asked.put(None)
+        self._listener.join()  # what a signal or the governor asked for last still finds who does it
         self._changes.shutdown(wait=True, cancel_futures=True)
 
     def _ask(self, job: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ a socket without the lock is a dead run's, and is replaced.
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from xpcam.file_lock import try_lock
 
 SYSTEM: Final = Path("/run/xpcam")
 LONGEST: Final = 107  # bytes of a socket's path, by the kernel
+GLANCE: Final = 0.02  # seconds between two attempts at the lock
+GLANCES: Final = 10  # after which it is another run that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def claim(name: str) -> Iterator[Instance]:
         ControlError: one of that name runs already; or there is no safe place for a socket.
     """
     one = _new(name)
-    handle = try_lock(one.lock)
+    handle = _locked(one)
     if handle is None:
         raise ControlError(
             f"an xpcam called {name!r} runs already (process {one.pid() or 'unknown'}): "
@@ -117,6 +120,15 @@ def claim(name: str) -> Iterator[Instance]:
         for left in (one.socket, one.token):
             left.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _locked(one: Instance) -> int | None:
+    """The lock; None where another run holds it: who only asks whether one runs holds it for a moment."""
+    for _ in range(GLANCES):
+        if (handle := try_lock(one.lock)) is not None:
+            return handle
+        time.sleep(GLANCE)
+    return None
 
 
 def _new(name: str) -> Instance:
