@@ -2,22 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from controlled import black, loader, picture
 from faces import Replay, face
-from poison import PoisonedCamera, poison_in
+from poison import PoisonedCamera, poison_in, prepared
 from runs import recorded, settings, wired
 
-from xpcam import builders, daemon
+from xpcam import builders, daemon, target_loader
 from xpcam.commands import launching, running
 from xpcam.control import instance as instances
 from xpcam.control.client import Client
 from xpcam.errors import CameraError, ControlError, OutputError
 from xpcam.frame import Pixels
+from xpcam.target.still import Target
 from xpcam.virtual_camera import Buffer, NoCamera
 from xpcam.virtual_camera import open_output as really_open
 
@@ -111,8 +113,8 @@ def desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Desk]:
             thread.join(PATIENCE)
     assert not thread.is_alive()
     assert not any(black(pixels) or poison_in(pixels) for _, pixels, _ in made.seen)
-    assert all(one.closed for one in made.devices)
-    assert all(one.closed for opened in made.cameras.values() for one in opened)
+    until(lambda: all(one.closed for one in made.devices))
+    until(lambda: all(one.closed for opened in made.cameras.values() for one in opened))
 
 
 def test_a_size_change_while_somebody_reads_and_after(desk: Desk) -> None:
@@ -230,6 +232,29 @@ def test_many_changes_show_a_picture_in_every_moment(desk: Desk) -> None:
     gaps = sorted(after - before for before, after in pairwise(times))
     assert gaps[-1] < 0.5 * sum(gaps)  # none in which everything stood
     assert len({pixels.tobytes() for _, pixels, _ in desk.seen[-30:]}) > 3
+
+
+def test_a_change_that_takes_long_holds_up_no_picture(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ready, begun = Event(), Event()
+
+    def slow(*_: object) -> Target:
+        begun.set()
+        assert ready.wait(PATIENCE)
+        return prepared()
+
+    monkeypatch.setattr(target_loader, "load_target", slow)
+    other = picture(tmp_path / "other.png", 200)
+    with ThreadPoolExecutor(1) as aside:
+        asked = aside.submit(desk.client.ask, "PUT", "/target", {"target": str(other)}, patience=PATIENCE)
+        assert begun.wait(PATIENCE)
+        desk.more(10)
+        assert desk.status()["target"] != str(other)
+        assert not asked.done()
+        ready.set()
+        assert asked.result(PATIENCE) == {"target": str(other)}
+    assert desk.status()["target"] == str(other)
 
 
 def test_a_place_is_said_as_the_run_understands_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
