@@ -63,11 +63,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, help="measure the engine as well")
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("mouth.onnx"))
     options = parser.parse_args()
     looks = {"dark": Look(interior="dark"), "drawn": Look(interior="drawn")}
-    if options.model:
-        looks["engine"] = Look(engine=MouthEngine(options.model, device="cpu"))
+    looks["engine"] = Look(engine=MouthEngine(options.model, device="cpu"))
     print("| interior | speech | wide open |\n| --- | --- | --- |")
     driven = {
         name: [followed(person, EXPRESSIONS[name]) for person in PEOPLE] for name in ("speech", "wide open")

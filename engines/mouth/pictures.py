@@ -10,6 +10,7 @@ made with that --interior. With --clip the twelve pass through the five expressi
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -20,8 +21,10 @@ from engines.face_params.arrays import Floats, Pixels
 from xpcam.builders import open_tracker
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
+from xpcam.mouth.engine import MouthEngine
 from xpcam.mouth.interior import TONGUE_OUT, Interior
 from xpcam.rendering.renderer import Look, Renderer
+from xpcam.resources import shipped
 from xpcam.settings import Settings
 from xpcam.target import still as target
 from xpcam.target.still import Target
@@ -108,8 +111,14 @@ def mouth_of(picture: Pixels, still: FaceParams) -> Pixels:
     return np.asarray(cv2.warpAffine(picture, matrix, (TILE, TILE), flags=cv2.INTER_AREA))
 
 
+@cache
+def look(interior: Interior = "on") -> Look:
+    """As the product draws it."""
+    return Look(interior=interior, engine=MouthEngine(shipped("mouth.onnx"), device="cpu"))
+
+
 def row_of(one: Target, interior: Interior) -> Pixels:
-    renderer = Renderer(one, Look(interior=interior))
+    renderer = Renderer(one, look(interior))
     faces = [wearing(one.params, weights) for weights in EXPRESSIONS.values()]
     return np.hstack([mouth_of(renderer.render(face), one.params) for face in faces])
 
@@ -125,7 +134,7 @@ def in_between(step: int) -> dict[str, float]:
 
 def write_clip(file: Path, shown: list[Target]) -> None:
     """All targets at once through the expressions and back to the first."""
-    renderers = [Renderer(one) for one in shown]
+    renderers = [Renderer(one, look()) for one in shown]
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 25, (TILE * 4, TILE * 3))
     for step in range(STEPS * len(EXPRESSIONS)):
         tiles = [
@@ -141,7 +150,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("docs/mouths.jpg"))
-    parser.add_argument("--before", choices=("dark", "off"))
+    parser.add_argument("--before", choices=("drawn", "dark", "off"))
     parser.add_argument("--clip", type=Path)
     options = parser.parse_args()
     shown = list(targets())

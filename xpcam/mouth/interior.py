@@ -181,7 +181,7 @@ class Mouth:
         if self._engine is not None:
             try:
                 transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, self._engine)
-                drawn = applied(transfer, drawn, proxy.size, box)
+                drawn = self._style.coloured(applied(transfer, drawn, proxy.size, box))
             except EngineError as error:  # a GPU that was lost
                 log.warning("%s; the mouth is shown as it is drawn", error)
                 self._engine = None

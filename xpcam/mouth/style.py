@@ -35,6 +35,7 @@ class Style:
         flesh: the inside of cheeks and lips, near the opening.
         throat: what no light reaches.
         fine: 0 for flat drawings to 1 for photographs with grain.
+        colourful: 0 for pictures in shades of one hue to 1 for those in colours.
     """
 
     skin: Floats
@@ -45,6 +46,17 @@ class Style:
     flesh: Floats
     throat: Floats
     fine: float
+    colourful: float
+
+    def coloured(self, made: Floats) -> Floats:
+        """(..., 3) colours, those of a picture in shades of one hue in that hue."""
+        if self.colourful >= 1.0:
+            return made
+        hue = self.skin / max(float(self.skin @ LUMA), 1.0)
+        shades = (made @ LUMA)[..., None] * hue
+        return np.asarray(
+            np.minimum(shades + (made - shades) * np.float32(self.colourful), 255.0), np.float32
+        )
 
     def vector(self) -> Floats:
         """(22,) float32, 0 to 1: what the mouth engine is told of the target."""
@@ -90,6 +102,7 @@ def style_of(picture: Pixels, params: FaceParams, own_teeth: bool) -> Style:
         flesh=shaded(FLESH),
         throat=shaded(THROAT) + np.float32(0.5) * min(dark, np.float32(40.0)),
         fine=_fineness(small, points[list(SKIN)]),
+        colourful=colourful,
     )
 
 
