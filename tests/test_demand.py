@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from xpcam.demand import GLANCE, VISIT, WARY, Demand, Wanted
+from xpcam.demand import GLANCE, Demand, Wanted
 
 TICK = 0.05
 TIMEOUT = 10.0
@@ -57,24 +57,8 @@ def test_who_is_there_at_the_start_stays() -> None:
     assert set(asked(lambda at: 1, 5)) == {Wanted.LIVE}
 
 
-@pytest.mark.parametrize("every", [4, 15, 30])
-def test_a_program_that_reads_a_little_every_few_seconds_opens_the_camera_once(every: float) -> None:
-    found = asked(lambda at: int(at > 1 and at % every < 0.5), 300)
-    assert openings(found) == 1
-    assert found.count(Wanted.LIVE) * TICK < TIMEOUT + 1
-
-
-def test_one_that_comes_to_stay_among_those_is_served_within_a_second_more() -> None:
-    found = asked(lambda at: int(at > 100 or (at > 1 and at % 4 < 0.5)), 110)
-    waited = found[round(100 / TICK) :].index(Wanted.LIVE) * TICK
-    assert GLANCE < waited <= VISIT + 2 * TICK
-    assert set(found[-10:]) == {Wanted.LIVE}
-
-
-def test_short_visits_are_forgotten() -> None:
-    found = asked(lambda at: int(1 < at < 1.5 or at > 2 + WARY), 70)
-    waited = found[round((2 + WARY) / TICK) :].index(Wanted.LIVE) * TICK
-    assert waited <= GLANCE + 2 * TICK
+def test_a_program_that_reads_a_little_every_few_seconds_makes_no_flapping() -> None:
+    assert openings(asked(lambda at: int(at % 4 < 0.5), 300)) == 1
 
 
 def test_one_that_glances_does_not_keep_the_camera_open() -> None:

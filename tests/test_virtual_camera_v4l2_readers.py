@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from loopback import LOOPBACK, FakeDriver
 
+from xpcam.demand import Demand, Wanted
 from xpcam.devices import Holder
+from xpcam.live import NAP
 from xpcam.virtual_camera import v4l2_ioctl as v4l2
 from xpcam.virtual_camera.v4l2 import V4l2Camera
 from xpcam.virtual_camera.v4l2_readers import LOOK_AGAIN, LOOKED_OVER
@@ -65,6 +67,25 @@ def test_a_program_that_holds_the_device_is_found_once_not_again_and_again(drive
     clock = LOOK_AGAIN + 1
     assert camera.readers() == 1
     assert driver.walks == before + 2
+
+
+@pytest.mark.parametrize("every", [3, 15, 30])
+def test_a_program_that_polls_opens_the_camera_once_at_most(every: float, driver: FakeDriver) -> None:
+    """It has the device open for 0.4 s every few seconds; 0.12.7 takes the first visit for a reader."""
+    clock = 0.0
+    camera = V4l2Camera(LOOPBACK, size=SIZE, fps=30, kernel=driver, now=lambda: clock)
+    demand = Demand(camera.readers, 10, lambda: clock)
+    wanted = []
+    for tick in range(round(300 / NAP)):
+        clock = tick * NAP
+        driver.holders = [READER] if clock > 1 and clock % every < 0.4 else []
+        wanted.append(demand.wanted() is Wanted.LIVE)
+    assert wanted.count(True) * NAP <= (11 if driver.version == "0.12.7" else 0)
+    driver.holders = [READER]  # among them one that stays
+    for tick in range(round(1.5 / NAP)):
+        clock = 300 + tick * NAP
+        wanted.append(demand.wanted() is Wanted.LIVE)
+    assert wanted[-1]
 
 
 @pytest.mark.parametrize(("others", "wanted"), [(0, 2), (1, None)])

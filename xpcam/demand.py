@@ -2,8 +2,7 @@
 
 Outputs know their readers in different ways and with different certainty (`VirtualCamera.readers`). Here that
 becomes a steady answer: a glance (programs open every camera for a moment when they make their list) wakes
-nothing, and the camera stays open for a while after the last reader has left. Where short visits come again
-and again, as of a program that looks the device over every few seconds, a visit has to last longer.
+nothing, and the camera stays open for a while after the last reader has left.
 """
 
 import time
@@ -11,8 +10,6 @@ from collections.abc import Callable
 from enum import Enum
 
 GLANCE = 0.15  # seconds that a reader has to stay before the camera opens for it
-VISIT = 1.0  # seconds below which a visit was a short one; the next reader has to stay so long
-WARY = 60.0  # seconds after a short visit for which that holds
 
 
 class Wanted(Enum):
@@ -43,7 +40,7 @@ class Demand:
         self._now = now
         # Since when somebody has been there, without a gap; who is there at the start is taken to stay.
         self._came_at: float | None = -float("inf")
-        self._live_until = self._wary_until = -float("inf")
+        self._live_until = -float("inf")
 
     def wanted(self) -> Wanted:
         """What is wanted now; ask often, a reader that comes and goes in between is not seen."""
@@ -51,13 +48,10 @@ class Demand:
             return Wanted.LIVE
         now, readers = self._now(), self._readers()
         if readers == 0:
-            if self._came_at is not None and now - self._came_at < VISIT:
-                self._wary_until = now + WARY
             self._came_at = None
         elif self._came_at is None:
             self._came_at = now
-        enough = VISIT if now < self._wary_until else GLANCE
-        stays = self._came_at is not None and now - self._came_at >= enough
+        stays = self._came_at is not None and now - self._came_at >= GLANCE
         if stays or readers is None:
             self._live_until = now + self._timeout
         if now < self._live_until:
