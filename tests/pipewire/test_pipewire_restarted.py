@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from outside import FIRST_FRAME, darkest, differ, longest_freeze
+from outside import darkest, differ, longest_freeze
 from session import PROGRAMS, Session, missing, session, wait_for
 from test_pipewire_uninterrupted import BLACK, LONGEST, OTHER, Reader, two_faces
 
@@ -52,7 +52,7 @@ class Kept:
 
     def follows(self, times: int) -> bool:
         """Whether the camera has been opened so often."""
-        return log_file("default").read_text().count(FIRST_FRAME) >= times
+        return log_file("default").read_text().count("camera: demo") >= times
 
     def keeper(self) -> int:
         """The process that has the node."""
