@@ -80,7 +80,7 @@ def test_the_export_gate(backbone: str, tmp_path: Path) -> None:
         model = export.gated(graph, export.facts(graph, backbone, SETTINGS, 7))
         path = tmp_path / f"{graph.title}.onnx"
         onnx.save(model, path)
-        assert problems(path) == []
+        assert problems(model) == []
         assert [opset.version for opset in model.opset_import] == [17]
         known = {entry.key: entry.value for entry in model.metadata_props}
         assert known["name"] == f"x2face_{graph.title}" and known["backbone"] == backbone

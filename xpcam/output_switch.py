@@ -73,8 +73,7 @@ class OutputSwitch:
         if self._wanted.size == self._held.size:
             return said
         width, height = self._wanted.size
-        until = " until nobody reads" if self.watched else ""
-        return f"{said}; pictures of {width}x{height} are fitted into it{until}"
+        return f"{said}; pictures of {width}x{height} are fitted into it until nobody reads"
 
     @property
     def watched(self) -> bool:

@@ -18,6 +18,8 @@ SHIPPED: Final = {
     "face_model.npz": "engines/face_params/face_model.npz",
     "face_params.onnx": "engines/face_params/face_params.onnx",
     "mouth.onnx": "engines/mouth/mouth.onnx",
+    "x2face_driving_unet.onnx": "engines/x2face/x2face_driving_unet.onnx",
+    "x2face_embedding_unet.onnx": "engines/x2face/x2face_embedding_unet.onnx",
     "systemd/modprobe.conf": "systemd/modprobe.d/xpcam.conf",
     "systemd/modules-load.conf": "systemd/modules-load.d/xpcam.conf",
     "systemd/xpcam.rules": "systemd/udev/60-xpcam.rules",

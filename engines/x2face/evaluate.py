@@ -20,18 +20,18 @@ from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.evaluate import MEASURES
 from engines.judge import open_judge
 from engines.mouth.likeness import grey, similarity
+from engines.turning import ANGLES, turns_carried
 from engines.x2face.clips import pictures_of
 from engines.x2face.data import SOURCE, load
 from engines.x2face.people import Portrait
 from xpcam.builders import open_tracker
-from xpcam.face import landmarks as fl
 from xpcam.frame import Frame
 from xpcam.settings import Settings
+from xpcam.warping.mesh_warp import sample
 from xpcam.x2face.crops import face_crop
-
-SIDE = 256  # of what is made, pixels
-TURNS = ("pitch", "yaw", "roll")
-POSED = 0.02  # spread of an angle, radians, below which a driver does not move so
+from xpcam.x2face.driving import SIDE
+from xpcam.x2face.grids import FINE, chained, enlarged, fade, identity
+from xpcam.x2face.placing import FADES
 
 
 class Networks:
@@ -41,40 +41,31 @@ class Networks:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._embedding, self._driving = (
-            ort.InferenceSession(str(folder / f"{name}_{backbone}.onnx"), options, ["CPUExecutionProvider"])
+            ort.InferenceSession(
+                str(folder / f"x2face_{name}_{backbone}.onnx"), options, ["CPUExecutionProvider"]
+            )
             for name in ("embedding", "driving")
         )
 
-    def embed(self, source: Pixels) -> Pixels:
-        """The embedded face of a (256, 256, 3) source crop."""
-        return sampled(source, np.asarray(self._embedding.run(None, {"source": source[None]})[0])[0])
+    def embed(self, source: Pixels) -> Floats:
+        """(256, 256, 2) where the embedded face samples a (256, 256, 3) source crop."""
+        return enlarged(np.asarray(self._embedding.run(None, {"source": source[None]})[0])[0], FINE)
 
-    def drive(self, embedded: Pixels, driver: Pixels) -> Pixels:
-        """The embedded face as a (128, 128, 3) driver crop has it."""
-        return sampled(embedded, np.asarray(self._driving.run(None, {"driver": driver[None]})[0])[0])
+    def drive(self, source: Pixels, embedding: Floats, driver: Pixels) -> Pixels:
+        """The source crop as a (128, 128, 3) driver crop has it: sampled once, still at its border."""
+        grid = np.asarray(self._driving.run(None, {"driver": driver[None]})[0])[0]
+        still = identity(FINE)
+        moved = (chained(enlarged(grid, FINE), embedding) - still) * fade(FINE, (0, 0, 1, 1), FADES)[
+            ..., None
+        ]
+        return drawn(source, still + moved)
 
 
-def sampled(picture: Pixels, grid: Floats) -> Pixels:
-    """(256, 256, 3) the picture at a grid (64, 64, 2) of -1 to 1."""
+def drawn(picture: Pixels, grid: Floats) -> Pixels:
+    """The picture at a grid (n, n, 2) of -1 to 1."""
     size = np.array(picture.shape[1::-1], np.float32)
-    places = (cv2.resize(grid, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) + 1) * (size / 2) - np.float32(
-        0.5
-    )
-    # Two-channel coordinates need no second map; the stubs do not know that None says so.
-    made = cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(made)
-
-
-def turned(points: Floats) -> Floats:
-    """(3,) pitch, yaw, roll of (478, 2) landmarks: the affine map of the mean face onto them (radians)."""
-    rigid = list(fl.RIGID)
-    shape = fl.face_mesh().neutral[rigid]
-    known = np.column_stack([shape - shape.mean(axis=0), np.ones(len(rigid))])
-    across, down = np.linalg.lstsq(known, points[rigid], rcond=None)[0][:3].T
-    scale = (np.linalg.norm(across) + np.linalg.norm(down)) / 2
-    angles = np.array([-down[2], across[2], 0.0]) / scale
-    angles[2] = np.arctan2(down[0] - across[1], across[0] + down[1])
-    return np.asarray([*np.arcsin(np.clip(angles[:2], -1, 1)), angles[2]], np.float32)
+    where: Floats = np.asarray((grid + 1) * (size / 2) - np.float32(0.5), np.float32)
+    return np.asarray(sample(picture, where))
 
 
 def crops_of(clip: Path) -> Iterator[tuple[Pixels, Pixels]]:
@@ -83,7 +74,7 @@ def crops_of(clip: Path) -> Iterator[tuple[Pixels, Pixels]]:
         for number, (picture, at) in enumerate(pictures_of(clip)):
             face = tracker.track(Frame(picture, number, at))
             if face is not None:
-                yield face_crop(picture, face.pose, SIDE)[0], face_crop(picture, face.pose, SIDE // 2)[0]
+                yield face_crop(picture, face.pose, FINE)[0], face_crop(picture, face.pose, SIDE)[0]
 
 
 def read(pictures: list[Pixels], task: Path) -> Floats:
@@ -95,22 +86,17 @@ def read(pictures: list[Pixels], task: Path) -> Floats:
 
 
 def followed(person: Floats, output: Floats) -> dict[str, float]:
-    """`engines.evaluate.carried`, and the same of the head's angles, as far as the person turns it."""
-    row = carried(person, output)
-    seen = np.isfinite(person[:, 0, 0]) & np.isfinite(output[:, 0, 0])
-    angles = [np.stack([turned(points) for points in faces[seen]]) for faces in (person, output)]
-    for axis, name in enumerate(TURNS):
-        a, b = angles[0][:, axis], angles[1][:, axis]
-        if a.std() > POSED:
-            row[name], row[f"{name}_spread"] = float(np.corrcoef(a, b)[0, 1]), float(b.std() / a.std())
-    return row
+    """`engines.evaluate.carried`, and the same of the head's angles."""
+    return carried(person, output) | turns_carried(person, output)
 
 
 def reenacted(networks: Networks, crops: list[tuple[Pixels, Pixels]]) -> tuple[float, float]:
     """Mean SSIM to a clip's own frames: of what its first frame is made into, and of the first frame."""
-    embedded = networks.embed(crops[0][0])
+    source = crops[0][0]
+    embedded = networks.embed(source)
     made = [
-        similarity(grey(networks.drive(embedded, small)), grey(large)).mean() for large, small in crops[1:]
+        similarity(grey(networks.drive(source, embedded, small)), grey(large)).mean()
+        for large, small in crops[1:]
     ]
     still = [similarity(grey(crops[0][0]), grey(large)).mean() for large, _ in crops[1:]]
     return float(np.mean(made)), float(np.mean(still))
@@ -132,7 +118,7 @@ def main() -> None:
     data = load(options.data, "test")
     chosen = np.random.default_rng(3).choice(len(data.pictures), options.targets, replace=False)
     portraits = [Portrait(data.pictures[row], data.landmarks[row], data.scores[row]) for row in chosen]
-    sources = [portrait.play(SOURCE, SIDE, 1.0).crop for portrait in portraits]
+    sources = [portrait.play(SOURCE, FINE, 1.0).crop for portrait in portraits]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in options.backbones}
     for driver in options.drivers:
         crops = list(crops_of(driver))
@@ -146,7 +132,7 @@ def main() -> None:
             )
             for number, source in enumerate(sources):
                 embedded = networks.embed(source)
-                output = [networks.drive(embedded, small) for _, small in crops]
+                output = [networks.drive(source, embedded, small) for _, small in crops]
                 row = followed(person, read(output, options.task))
                 rows[backbone].append(row)
                 print(
@@ -156,13 +142,13 @@ def main() -> None:
                 if options.sheet:
                     frames = np.linspace(0, len(crops) - 1, 10).astype(int)
                     strip = [np.hstack([source, *(crops[f][0] for f in frames)])]
-                    strip.append(np.hstack([embedded, *(output[f] for f in frames)]))
+                    strip.append(np.hstack([drawn(source, embedded), *(output[f] for f in frames)]))
                     name = f"{driver.stem}_{backbone}_{number}.png"
                     cv2.imwrite(str(options.sheet / name), np.vstack(strip))
     for backbone, found in rows.items():
         means = {
             name: float(np.mean([row[name] for row in found if name in row]))
-            for name in (*MEASURES, *TURNS)
+            for name in (*MEASURES, *ANGLES)
             if any(name in row for row in found)
         }
         face = np.mean([means[name] for name in MEASURES])

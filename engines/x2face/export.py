@@ -2,7 +2,7 @@
 
     python -m engines.x2face.export --backbone unet [--checkpoint runs/x2face/unet/checkpoint.pt] [--packs runs/x2face/packs]
 
-Writes embedding_<backbone>.onnx and driving_<backbone>.onnx. The moving average of the weights is exported; batch norms
+Writes x2face_embedding_<backbone>.onnx and x2face_driving_<backbone>.onnx. The moving average of the weights is exported; batch norms
 are folded in, weights are stored as float16. The gate: the float32 graph within TOLERANCE of PyTorch on noise and
 textures, the stored file within TOLERANCE_STORED on generated people, operators and shapes that TensorRT takes.
 """
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from engines.face_params.arrays import Pixels
 from engines.face_params.export import OPSET, drawn, people, session, stored_as_half
-from engines.tensorrt_operators import problems
+from engines.tensorrt_operators import require
 from engines.x2face.network import BACKBONES, GRID, SIDE, SOURCE, Driving, Embedding, X2Face
 from xpcam.x2face.crops import SIDE_FACTOR
 
@@ -133,14 +133,7 @@ def gated(graph: Graph, described: dict[str, str]) -> onnx.ModelProto:
     model = stored_as_half(with_initialisers(model))
     check(f"{graph.title}, stored file", difference(graph, model, people(graph.side)), TOLERANCE_STORED)
     onnx.checker.check_model(model)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "stored.onnx"
-        onnx.save(model, path)
-        found = problems(path)
-    if found:
-        raise SystemExit(
-            f"{graph.title}: TensorRT would not take it: {'; '.join(found)}; nothing was written"
-        )
+    require(model)
     return model
 
 
@@ -164,7 +157,7 @@ def main() -> None:
         for graph in graphs
     ]
     for graph, model in made:
-        path = options.output / f"{graph.title}_{options.backbone}.onnx"
+        path = options.output / f"x2face_{graph.title}_{options.backbone}.onnx"
         path.write_bytes(model.SerializeToString())
         print(f"{path}: {path.stat().st_size / 1e6:.3f} MB, step {saved['step']}")
 

@@ -9,8 +9,8 @@ numbers, as in the paper: no skip connection carries the driver's face past it.
 
 `unet`: decoder as in Ronneberger et al., U-Net, MICCAI 2015. `unet3plus`: each level of the decoder takes all scales, finer
 ones pooled and coarser ones enlarged, `FEW` channels of each, and every level has an output of its own that is
-supervised (Huang et al., UNet 3+, ICASSP 2020). The encoder is the same: the first stages of EfficientNet-Lite0, which
-keep their ImageNet weights, and two inverted residuals.
+supervised (Huang et al., UNet 3+, ICASSP 2020). The encoders are the same: the first stages of EfficientNet-Lite0, which
+keep their ImageNet weights, and inverted residuals; the driver's begin as those of our tracker, which reads faces.
 """
 
 from pathlib import Path
@@ -25,7 +25,9 @@ from engines.face_params.network import Backbone, InvertedResidual, conv_bn, nor
 SIDE: Final = 128  # of the pictures that both networks look at, pixels
 SOURCE: Final = 256  # of the embedding network's input, which is halved
 GRID: Final = 64  # side of the grids, cells
-CODE: Final = 128
+CODE: Final = 96
+SEEN: Final = 20  # channels of the reader that reach the code, of 8x8 places
+SPREAD: Final = 16  # channels of 4x4 places into which the code is spread
 WIDTHS: Final = (16, 24, 40, 80, 112)  # channels of the encoder at strides 2, 4, 8, 16, 32
 FEW: Final = 12  # channels that a level of U-Net 3+ takes of each scale
 LEVELS: Final = len(WIDTHS)
@@ -77,6 +79,29 @@ class Encoder(nn.Module):
         maps.append(self.down4(maps[-1]))
         maps.append(self.down5(maps[-1]))
         return maps
+
+
+class Reader(nn.Module):
+    """(B, 3, 128, 128) driver BGR in 0..255 -> (B, 80, 8, 8). The layers of our tracker up to stride 16.
+
+    What is at stride 8 is the tracker's and ImageNet's and is not learned; the two blocks after it begin as the tracker's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.take(Backbone())
+
+    def take(self, backbone: Backbone) -> None:
+        """Begin as the backbone of a tracker."""
+        if not isinstance(backbone.stem[1], nn.Identity):
+            backbone.freeze_early()
+        self.stem, self.stages, self.deep = backbone.stem, backbone.stages[:3], backbone.stages[3][:2]
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(normalised(image))
+        for stage in self.stages:
+            x = stage(x)
+        return self.deep(x)
 
 
 class Decoder(nn.Module):
@@ -199,20 +224,17 @@ class Driving(nn.Module):
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.near = conv_bn(WIDTHS[2], 6, 3, stride=2)
-        self.squeeze = conv_bn(WIDTHS[4], 24, 1)
-        self.code = nn.Sequential(nn.Linear(6 * 64 + 24 * 16, CODE), nn.ReLU())
-        self.spread = nn.Linear(CODE, 24 * 16)
-        self.widen = conv_bn(24, WIDTHS[4], 1)
+        self.reader = Reader()
+        self.squeeze = conv_bn(WIDTHS[3], SEEN, 1)
+        self.code = nn.Sequential(nn.Linear(SEEN * 64, CODE), nn.ReLU())
+        self.spread = nn.Linear(CODE, SPREAD * 16)
+        self.widen = conv_bn(SPREAD, WIDTHS[4], 1)
         self.decoder = decoder_of(backbone, (0, 0, 0, 0))
         self.heads = Heads(self.decoder.widths, CODE, backbone == "unet3plus")
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        maps = self.encoder(image)
-        seen = torch.cat([self.near(maps[2]).flatten(1), self.squeeze(maps[4]).flatten(1)], 1)
-        code = self.code(seen)
-        x = self.widen(F.relu(self.spread(code)).view(-1, 24, 4, 4))
+        code = self.code(self.squeeze(self.reader(image)).flatten(1))
+        x = self.widen(F.relu(self.spread(code)).view(-1, SPREAD, 4, 4))
         return self.heads(self.decoder([x] * LEVELS), code)
 
 
@@ -225,13 +247,9 @@ class X2Face(nn.Module):
             raise ValueError(f"backbone: found {backbone!r}, wanted one of {', '.join(BACKBONES)}")
         self.embedding, self.driving = Embedding(backbone), Driving(backbone)
 
-    def load_imagenet(self, path: Path) -> None:
-        """Begin with ImageNet features in both encoders."""
-        for network in (self.embedding, self.driving):
-            network.encoder.load_imagenet(path)
-
-    def forward(self, source: Tensor, driver: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        return self.embedding(source), self.driving(driver)
+    def forward(self, source: Tensor | None, driver: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Grids of the embedding network, none without a source, and of the driving network."""
+        return [] if source is None else self.embedding(source), self.driving(driver)
 
 
 def sample(picture: Tensor, grid: Tensor) -> Tensor:

@@ -10,7 +10,15 @@ from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch
 from xpcam.face import landmarks as fl
 
 STRUCTURE = {"l1": "l1", "l1+ssim": "ssim", "l1+ms-ssim": "ms-ssim"}
-PIXELS, STRUCTURES, PLACES, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 1.0, 0.7, 0.35, 0.5, 0.15
+PIXELS, STRUCTURES, PLACES, APART, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 1.0, 2.0, 0.7, 0.35, 0.5, 0.15
+PAIRS = (
+    *fl.RIGHT_LIDS, *fl.LEFT_LIDS, *fl.LIPS_APART,
+    *zip(fl.RIGHT_LID_SKIN[:7], fl.RIGHT_EYE[1:8], strict=True),
+    *zip(fl.LEFT_LID_SKIN[:7], fl.LEFT_EYE[1:8], strict=True),
+    (105, 159), (66, 158), (107, 133), (70, 33), (334, 386), (296, 385), (336, 362), (300, 263),
+    (61, 291), (61, 33), (291, 263), (2, 13), (2, 0), (17, 152), (14, 152), (61, 13), (291, 13), (61, 14), (291, 14),
+)  # fmt: skip
+"""Landmarks whose way from one to the other is expression, whatever the head does: lids, brows, lips, jaw."""
 
 
 def landmark_weights() -> Tensor:
@@ -39,51 +47,80 @@ class Objective:
     def __init__(self, kind: str, device: torch.device) -> None:
         self._kind = STRUCTURE[kind]
         self._points, self._pixels = landmark_weights().to(device), pixel_weights().to(device)
+        self._first, self._second = torch.tensor(PAIRS, device=device).T
 
-    def __call__(self, network: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
-        device = batch.source.device.type
-        with torch.autocast(device, torch.bfloat16):
+    def __call__(self, network: torch.nn.Module, batch: Batch, pictures: bool = True) -> dict[str, Tensor]:
+        """The weighted losses by name.
+
+        Args:
+            pictures: also make pictures, which costs most; without them the driving network alone is run.
+        """
+        with torch.autocast(batch.source.device.type, torch.bfloat16):
             embedding, driving = network(
-                batch.source.contiguous(memory_format=torch.channels_last),
+                batch.source.contiguous(memory_format=torch.channels_last) if pictures else None,
                 batch.driver.contiguous(memory_format=torch.channels_last),
             )
         embedding, driving = [grid.float() for grid in embedding], [grid.float() for grid in driving]
+        parts = self._driven(batch, driving)
+        if pictures:
+            parts |= self._made(batch, embedding, driving)
+        return parts
+
+    def _made(self, batch: Batch, embedding: list[Tensor], driving: list[Tensor]) -> dict[str, Tensor]:
+        """What the embedding network and the pictures add."""
+        shown = losses.looked_up(embedding[0], batch.canonical)
+        embedded_at = losses.apart(shown, batch.source_at, batch.seen_source * self._points)
         picture, wanted = batch.source / 255, batch.wanted / 255
-        parts = self._places(batch, embedding, driving)
         first = driving[0][::DRIVERS]  # pictures are made by the first driver of each wish
         embedded = sample(picture, enlarged(embedding[0], 2)).repeat_interleave(ACTS_EACH, 0)
         made = sample(embedded, enlarged(first, 2))
-        parts["pixels"] = PIXELS * losses.pixels(made, wanted, self._pixels.expand(len(made), -1, -1, -1))
+        weight = self._pixels.expand(len(made), -1, -1, -1)
+        parts = {
+            "embedded": EMBEDDED * embedded_at,
+            "pixels": PIXELS * losses.pixels(made, wanted, weight),
+            "rough": ROUGH * losses.roughness(embedding[0]),
+        }
         if self._kind != "l1":
             parts["structure"] = STRUCTURES * losses.structure(made, wanted, self._kind)
-        parts["rough"] = ROUGH * (losses.roughness(driving[0]) + losses.roughness(embedding[0]))
-        parts["identity"] = IDENTITY * losses.identity(driving[0], len(driving[0]) // DRIVERS)
-        if len(driving) > 1:
-            parts["deep"] = DEEP * self._deep(batch, driving[1:], embedding[1:], wanted, embedded)
+        if len(embedding) > 1:
+            parts["deep_pictures"] = DEEP * self._deep_pictures(
+                batch, driving[1:], embedding[1:], wanted, embedded
+            )
         return parts
 
-    def _places(self, batch: Batch, embedding: list[Tensor], driving: list[Tensor]) -> dict[str, Tensor]:
-        """The renderer knows where each landmark went: the grids, and both in a row, must say the same."""
+    def _driven(self, batch: Batch, driving: list[Tensor]) -> dict[str, Tensor]:
+        """The renderer knows where each landmark went: the driving grid must say so, whoever drives."""
         canonical = batch.canonical.repeat_interleave(ACTS_EACH * DRIVERS, 0)
         at, seen = batch.wanted_at.repeat_interleave(DRIVERS, 0), batch.seen.repeat_interleave(DRIVERS, 0)
         found = losses.looked_up(driving[0], at)
-        driven = losses.apart(found, canonical, seen * self._points)
-        shown = losses.looked_up(embedding[0], batch.canonical)
-        embedded = losses.apart(shown, batch.source_at, batch.seen_source * self._points)
-        return {"driven": PLACES * driven, "embedded": EMBEDDED * embedded}
+        ways, wanted = self._ways(found), self._ways(canonical)
+        parts = {
+            "driven": PLACES * losses.apart(found, canonical, seen * self._points),
+            "apart": APART * losses.apart(ways, wanted, seen[:, self._first] * seen[:, self._second]),
+            "identity": IDENTITY * losses.identity(driving[0], len(driving[0]) // DRIVERS),
+            "smooth": ROUGH * losses.roughness(driving[0]),
+        }
+        if len(driving) > 1:
+            coarser = [
+                losses.apart(losses.looked_up(grid, at), canonical, seen * self._points)
+                for grid in driving[1:]
+            ]
+            parts["deep"] = DEEP * torch.stack(coarser).mean()
+        return parts
 
-    def _deep(
+    def _ways(self, points: Tensor) -> Tensor:
+        """(B, pairs, 2) from the first to the second landmark of each pair of (B, 478, 2)."""
+        return points[:, self._second] - points[:, self._first]
+
+    def _deep_pictures(
         self, batch: Batch, driving: list[Tensor], embedding: list[Tensor], wanted: Tensor, embedded: Tensor
     ) -> Tensor:
-        """Full-scale deep supervision: each coarser level's own grid, held against the same, at its own scale."""
+        """Full-scale deep supervision: each coarser level's own grid makes a picture of its own scale."""
         total = wanted.new_zeros(())
-        canonical = batch.canonical.repeat_interleave(ACTS_EACH * DRIVERS, 0)
-        at, seen = batch.wanted_at.repeat_interleave(DRIVERS, 0), batch.seen.repeat_interleave(DRIVERS, 0)
         for drive, embed in zip(driving, embedding, strict=True):
             factor = SIDE // drive.shape[-1]
             made = sample(F.avg_pool2d(embedded.detach(), factor), drive[::DRIVERS])
             total = total + PIXELS * (made - F.avg_pool2d(wanted, factor)).abs().mean()
-            total = total + losses.apart(losses.looked_up(drive, at), canonical, seen * self._points)
             shown = losses.looked_up(embed, batch.canonical)
             total = total + losses.apart(shown, batch.source_at, batch.seen_source * self._points)
         return total / len(driving)

@@ -23,7 +23,6 @@ from tqdm import tqdm
 from engines.face_params.train import (
     MovingAverage,
     append,
-    imagenet_file,
     join,
     rate_at,
     restore,
@@ -33,6 +32,7 @@ from engines.face_params.train import (
 from engines.x2face.network import BACKBONES, X2Face
 from engines.x2face.objective import STRUCTURE, Objective, judged
 from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch, Packs
+from engines.x2face.start import begin, begin_with
 
 HELD = 48  # sources that each judgement looks at
 
@@ -52,6 +52,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--sources", type=int, default=8, help=f"of a step and process; {ACTS_EACH * DRIVERS} drivers of each"
     )
+    parser.add_argument("--pictures", type=int, default=3, help="of so many steps one looks at pictures too")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks")
@@ -146,7 +147,7 @@ def main(given: list[str] | None = None) -> None:
         dry_run(options, packs.batch(np.random.default_rng(options.seed), 6, alone=False))
         return
     network = X2Face(options.backbone)
-    network.load_imagenet(imagenet_file())
+    begin(network, packs.batch(np.random.default_rng(0), 16, alone=False, plain=True).driver)
     if options.start:
         print(f"{options.start}: {begin_with(network, options.start)} tensors taken over")
     network.to(device, memory_format=torch.channels_last).train()
@@ -155,15 +156,17 @@ def main(given: list[str] | None = None) -> None:
     average = MovingAverage(network)
     checkpoint = options.out / "checkpoint.pt"
     first, spent = restore(checkpoint, network, optimiser, average, device) if options.resume else (0, 0.0)
-    wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
+    wrapped = (
+        nn.parallel.DistributedDataParallel(network, find_unused_parameters=True) if world > 1 else network
+    )
     objective, judge = Objective(options.loss, device), Judge(options.packs, options.backbone, device)
     rng = np.random.default_rng((options.seed, rank, first))
-    begin, last = time.monotonic() - spent * 60, time.monotonic()
+    began, last = time.monotonic() - spent * 60, time.monotonic()
     settings = {key: str(value) for key, value in vars(options).items()}
     bar = tqdm(initial=first, unit="step", dynamic_ncols=True, mininterval=5.0, disable=rank > 0)
     means: dict[str, float] = {}
     for step in range(first, 1 << 40):
-        minutes = (time.monotonic() - begin) / 60
+        minutes = (time.monotonic() - began) / 60
         progress = agreed(step / options.steps if options.steps else minutes / options.minutes, world, device)
         if rank == 0 and (progress >= 1.0 or time.monotonic() - last > options.every * 60):
             last = time.monotonic()
@@ -176,7 +179,8 @@ def main(given: list[str] | None = None) -> None:
             break
         for group in optimiser.param_groups:
             group["lr"] = rate_at(progress, step, options.rate)
-        parts = objective(wrapped, packs.batch(rng, options.sources, progress < options.alone).to(device))
+        batch = packs.batch(rng, options.sources, progress < options.alone).to(device)
+        parts = objective(wrapped, batch, pictures=step % options.pictures == 0)
         total = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -189,15 +193,6 @@ def main(given: list[str] | None = None) -> None:
         bar.update()
     if world > 1:
         torch.distributed.destroy_process_group()
-
-
-def begin_with(network: X2Face, path: Path) -> int:
-    """Take the moving average of another run wherever name and shape are the same; how many tensors that were."""
-    known = network.state_dict()
-    found = torch.load(path, weights_only=True, map_location="cpu")["average"]
-    fitting = {key: value for key, value in found.items() if key in known and known[key].shape == value.shape}
-    network.load_state_dict(fitting, strict=False)
-    return len(fitting)
 
 
 def agreed(progress: float, world: int, device: torch.device) -> float:
