@@ -49,7 +49,9 @@ def require(model: Any) -> None:
 
 
 def problems(model: Any) -> list[str]:
-    """What of an onnx.ModelProto TensorRT would not take, each in a line; an empty list where all is well."""
+    """What of a file or an onnx.ModelProto TensorRT would not take, a line each; nothing where all is well."""
+    if isinstance(model, Path):
+        model = onnx.load(model)
     found = [
         f"opset {opset.version} of {opset.domain or 'ONNX'!r}"
         for opset in model.opset_import
@@ -95,7 +97,7 @@ def _of_shapes(model: Any) -> Iterator[str]:
 
 
 def main() -> None:
-    wrong = {path: found for path in map(Path, sys.argv[1:]) if (found := problems(onnx.load(path)))}
+    wrong = {path: found for path in map(Path, sys.argv[1:]) if (found := problems(path))}
     for path, found in wrong.items():
         print(f"{path}: {'; '.join(found)}", file=sys.stderr)
     raise SystemExit(1 if wrong or len(sys.argv) < 2 else 0)

@@ -1,6 +1,8 @@
 """Machines with and without GPUs, for tests: what ctypes would load, and what was found."""
 
+import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,3 +70,59 @@ class Driver:
         self.contexts += {"cuDevicePrimaryCtxRetain": 1, "cuDevicePrimaryCtxRelease_v2": -1}.get(name, 0)
         fixed = {"cudnnGetVersion": 91300, "getInferLibVersion": self.tensorrt}
         return fixed.get(name, self.results.get(name, 0))
+
+
+class Card:
+    """A GPU: every session runs on the CPU in truth and takes 100 MB; TensorRT's builds its engine."""
+
+    def __init__(self) -> None:
+        self.real, self.sessions = ort.InferenceSession, 0
+        self.off = dict[str, float]()
+        self.broken = set[str]()
+        self.opened = list[str]()
+
+    def free_memory(self) -> float:
+        return 8000.0 - 100 * self.sessions
+
+    def session(
+        self,
+        model: Path,
+        options: object,
+        providers: list[str],
+        provider_options: list[dict[str, str]],
+        **_: int,
+    ) -> "OnCard":
+        given = provider_options[0]
+        where = providers[0].removesuffix("ExecutionProvider").lower()
+        where += " fp16" * (given.get("trt_fp16_enable") == "True")
+        where += ", graphs" * any("cuda_graph" in name for name in given)
+        self.opened.append(where)
+        if where in self.broken:
+            raise RuntimeError(f"no {where} today")
+        if folder := given.get("trt_engine_cache_path"):
+            engine = Path(folder) / "engine_1.engine"
+            if not engine.exists():
+                engine.write_bytes(b"engine")
+        return OnCard(self, self.real(model, providers=["CPUExecutionProvider"]), providers, where)
+
+
+class OnCard:
+    def __init__(self, card: Card, real: Any, providers: list[str], where: str) -> None:
+        self.real, self.providers, self.off = real, providers, np.float32(card.off.get(where, 0.0))
+        if where != "cpu":
+            card.sessions += 1
+            weakref.finalize(self, setattr, card, "sessions", card.sessions - 1)
+
+    def get_providers(self) -> list[str]:
+        return self.providers
+
+    def run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
+        return [result + self.off for result in self.real.run(names, feeds)]
+
+    def run_with_iobinding(self, bound: ort.IOBinding, options: ort.RunOptions | None) -> None:
+        self.real.run_with_iobinding(bound, options)
+        for value in bound.get_outputs():
+            value.numpy()[...] += self.off
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)

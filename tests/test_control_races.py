@@ -9,6 +9,7 @@ from controlled import controlled
 
 from xpcam.commands import launching
 from xpcam.control import instance as instances
+from xpcam.control.client import Client
 from xpcam.errors import ControlError
 from xpcam.file_lock import try_lock as really_try
 from xpcam.governor import STEPS
@@ -26,6 +27,15 @@ def test_who_only_asks_keeps_no_run_from_starting(monkeypatch: pytest.MonkeyPatc
         assert one.pid() == os.getpid()
         with pytest.raises(ControlError, match="runs already"), instances.claim("default"):
             pytest.fail("two of one name")
+
+
+def test_a_run_that_has_ended_meanwhile_is_said_to_have() -> None:
+    with instances.claim("default"):
+        client = Client("default")
+        with pytest.raises(ControlError, match="does not answer .no socket yet.: it may be starting"):
+            client.ask("GET", "/status")
+    with pytest.raises(ControlError, match="'default' has ended"):
+        client.ask("GET", "/status")
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 import errno
 import os
 import shutil
-import subprocess
-import sys
+import weakref
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -77,6 +76,19 @@ def test_an_engine_is_built_once(model: Path, cache: Path) -> None:
     assert kept.folder.parent == cache
     assert visible(cache) == [kept.folder.name]
     assert kept.folder.stat().st_mode & 0o077 == 0
+
+
+def test_one_engine_is_in_the_memory_of_the_gpu_at_a_time(model: Path) -> None:
+    builder, opened = Builder(), list[weakref.ref[Run]]()
+
+    def start(options: Mapping[str, str]) -> Run:
+        assert not [run for run in opened if run() is not None]
+        run = builder(options)
+        opened.append(weakref.ref(run))
+        return run
+
+    build(key_of(model, "fp16"), start, *reference(model))
+    assert len(opened) == 2
 
 
 def test_the_key_holds_everything_an_engine_depends_on(model: Path, tmp_path: Path) -> None:
@@ -222,50 +234,6 @@ def test_an_interrupted_build_leaves_nothing(model: Path, cache: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(model, Interrupted())
     assert visible(cache) == []
-
-
-CHILD = """
-import os, signal, sys, time
-from pathlib import Path
-import test_trt_build as tests
-from gpus import MACHINE
-from xpcam.inference import trt_build
-trt_build.machine = lambda: MACHINE
-class Slow(tests.Builder):
-    def write(self, file):
-        file.write_bytes(b"half")
-        if sys.argv[2] == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.3)
-        super().write(file)
-builder = Slow()
-tests.make(Path(sys.argv[1]), builder)
-print(builder.built)
-"""
-
-
-def child(model: Path, how: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    command = [sys.executable, "-c", CHILD, str(model), how]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def test_of_two_processes_one_builds_and_the_other_waits(model: Path, cache: Path) -> None:
-    said = [process.communicate() for process in [child(model, "build"), child(model, "build")]]
-    assert sorted(out.strip() for out, _ in said) == ["0", "1"]
-    assert len(visible(cache)) == 1
-    assert ready(model)[0] is not None
-
-
-def test_what_a_killed_build_leaves_is_never_used_and_swept(model: Path, cache: Path) -> None:
-    process = child(model, "die")
-    process.communicate()
-    assert process.returncode != 0
-    assert [name for name in visible(cache) if name.startswith(trt_cache.PART)] == visible(cache) != []
-    assert ready(model) == (None, "")
-    assert trt_cache.everything() == []
-    make(model, Builder())
-    assert visible(cache) == [ready(model)[0].folder.name]  # type: ignore[union-attr]
 
 
 def test_timings_are_kept_by_gpu_and_tensorrt(model: Path) -> None:

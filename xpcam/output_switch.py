@@ -73,7 +73,8 @@ class OutputSwitch:
         if self._wanted.size == self._held.size:
             return said
         width, height = self._wanted.size
-        return f"{said}; pictures of {width}x{height} are fitted into it until nobody reads"
+        until = " until nobody reads" if self.watched else ""
+        return f"{said}; pictures of {width}x{height} are fitted into it{until}"
 
     @property
     def watched(self) -> bool:

@@ -54,6 +54,10 @@ class Client:
         return answer.json() if answer.content else None
 
     def _silent(self, why: str) -> ControlError:
+        if self.instance.pid() is None:
+            return ControlError(
+                f"xpcam {self._name!r} has ended; 'xpcam logs' says why, 'xpcam start' begins anew"
+            )
         return ControlError(
             f"xpcam {self._name!r} (process {self.instance.pid()}) does not answer ({why}): it may be "
             "starting; see 'xpcam logs'"
