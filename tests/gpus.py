@@ -67,7 +67,11 @@ class Driver:
             arguments[0]._obj.value = {75: 8, 76: 9}[arguments[1]]
         if name in ("cuDeviceGetName", "nvmlSystemGetDriverVersion"):
             arguments[0].value = b"NVIDIA Test 4000" if name == "cuDeviceGetName" else b"580.65.06"
-        self.contexts += {"cuDevicePrimaryCtxRetain": 1, "cuDevicePrimaryCtxRelease_v2": -1}.get(name, 0)
+        taken, given = (
+            {"cuDevicePrimaryCtxRetain", "nvmlInit_v2"},
+            {"cuDevicePrimaryCtxRelease_v2", "nvmlShutdown"},
+        )
+        self.contexts += (name in taken) - (name in given)
         fixed = {"cudnnGetVersion": 91300, "getInferLibVersion": self.tensorrt}
         return fixed.get(name, self.results.get(name, 0))
 

@@ -16,6 +16,7 @@ from models import write_model
 
 from xpcam.inference import binding, sessions
 from xpcam.inference.binding import LOCKED_FROM, Bound, page_locked
+from xpcam.inference.providers import count_gpus
 from xpcam.inference.tensor import Array, Tensor
 from xpcam.resources import shipped
 
@@ -181,6 +182,17 @@ def test_a_run_that_fails_raises_what_the_engine_expects(model: Path) -> None:
     unbound = on_gpu.session.real.io_binding()
     with pytest.raises(sessions.RUN_ERRORS):
         on_gpu.session.run_with_iobinding(unbound, None)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" not in ort.get_available_providers(), reason="no GPU build")
+@pytest.mark.skipif(count_gpus() > 0, reason="needs a machine without a GPU")
+def test_onnx_runtime_says_nothing_of_libraries_that_are_missing(
+    model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its page of red text; xpcam asks first, but libraries may go in between."""
+    with pytest.raises(sessions.START_ERRORS):
+        sessions.require(sessions.load(model, ("cuda", "cpu"), 1, {}), ("cuda", "cpu"))
+    assert capfd.readouterr() == ("", "")
 
 
 class Runtime:

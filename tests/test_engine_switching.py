@@ -17,7 +17,7 @@ from models import write_model
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from xpcam.errors import EngineError
-from xpcam.inference import binding, providers, sessions, switching, trt_build
+from xpcam.inference import binding, compiling, providers, sessions, switching, trt_build
 from xpcam.inference import engine as engines
 from xpcam.inference.engine import Engine, EngineReport, Running
 from xpcam.inference.providers import choose_providers
@@ -207,6 +207,16 @@ def test_recorded_graphs_are_asked_for_on_every_device_and_not_shared(gpu: Gpu, 
     assert gpu.graphs[2:] == [True, False]
 
 
+def test_engines_of_two_precisions_are_not_shared(gpu: Gpu, model: Path) -> None:
+    live = []
+    for precision in ("fp16", "fp32"):
+        key = key_of(model, precision, machine())
+        kept = Kept(model.parent / precision, key, "", "", 0)
+        live.append(sessions.start_on(compiling.ON_TENSORRT, model, 1, {}, kept, graphs=False))
+    assert [one.precision for one in live] == ["fp16", "fp32"]
+    assert live[0].session is not live[1].session
+
+
 def test_on_the_cpu_each_has_its_own(gpu: Gpu, model: Path) -> None:
     both = [Engine(model, device="cpu"), Engine(model, device="cpu")]
     assert len(both) == len(gpu.started) == 2
@@ -252,9 +262,13 @@ def wait_for(model: Path, program: str, monkeypatch: pytest.MonkeyPatch, times: 
 def test_the_builder_is_another_process(
     model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    program = f"import time; print('a lot'); time.sleep(.5); open({str(model) + '.log'!r}, 'a').write('x')"
+    program = (
+        f"import os, time; print('a lot'); time.sleep(.5); nice = os.getpriority(os.PRIO_PROCESS, 0)\n"
+        f"open({str(model) + '.log'!r}, 'a').write(f'{{nice}} ')"
+    )
     assert wait_for(model, program, monkeypatch, times=3) == ["", "", ""]
-    assert Path(f"{model}.log").read_text(encoding="utf-8") == "x"
+    (nice,) = map(int, Path(f"{model}.log").read_text(encoding="utf-8").split())  # one for all three
+    assert nice >= switching.NICE
     assert capfd.readouterr() == ("", "")
 
 
