@@ -18,7 +18,7 @@ from xpcam.retargeting.retargeter import STILL, Gains, mirrored
 from xpcam.target.clip import TargetClip
 from xpcam.x2face import animated, embedding
 from xpcam.x2face.animated import source_of
-from xpcam.x2face.driving import DrivingTracker
+from xpcam.x2face.driving import DrivingTracker, Rest
 from xpcam.x2face.embedding import Embedder
 from xpcam.x2face.grids import CELLS, FINE, chained, enlarged, fade, identity
 from xpcam.x2face.placing import Placer
@@ -181,13 +181,43 @@ class Sees(Replay):
         return [face()]
 
 
-def test_the_driver_ends_as_a_grid() -> None:
-    network = Network(aside(0.1))
-    found = DrivingTracker(Sees([face()]), network).track(poisoned(0, at=0.0))
-    assert found is not None and found.grid is not None
-    np.testing.assert_allclose(found.grid, np.clip(aside(0.1), -1, 1))
+def strained() -> FaceParams:
+    """A face whose moment does not count for rest."""
+    return replace(face(), expression=np.ones(52, np.float32))
+
+
+def test_the_driver_ends_as_what_its_grid_differs_from_rest() -> None:
+    network = Network(aside(0.3))
+    tracker = DrivingTracker(Sees([face(), strained()]), network, smooth=False)
+    resting = tracker.track(poisoned(0, at=0.0))
+    network.grid = aside(0.4)
+    moved = tracker.track(poisoned(1, at=0.1))
+    for found, way in ((resting, 0.0), (moved, 0.1)):
+        assert found is not None and found.grid is not None
+        inner = found.grid[:, 8:32] - aside(way)[:, 8:32]  # a network's grid ends at 1
+        np.testing.assert_allclose(inner, 0.0, atol=1e-6)
     assert network.seen[0].shape == (1, 128, 128, 3)
     assert (network.seen[0] == POISON).all()
+
+
+def test_rest_is_what_calm_moments_have_in_common_until_somebody_else_comes() -> None:
+    calm, tense = np.zeros(52, np.float32), np.ones(52, np.float32)
+    rest = Rest()
+    rest.difference(aside(0.4), tense)  # starts in mid-laugh
+    for way in (0.1, 0.2, 0.3):
+        rest.difference(aside(way), calm)
+    assert float(rest.difference(aside(0.25), tense)[32, 32, 0]) == pytest.approx(0.05 + 1 / 64, abs=1e-5)
+    network = Network(aside(0.1))
+    tracker = DrivingTracker(Sees([face(), strained(), None, strained()]), network, smooth=False)
+    ways = []
+    for sequence, at in enumerate((0.0, 0.1, 0.2, 5.0)):
+        network.grid = aside(0.1 if sequence == 0 else 0.2)
+        found = tracker.track(poisoned(sequence, at=at))
+        ways.append(None if found is None or found.grid is None else float(found.grid[32, 32, 0] - 1 / 64))
+    assert ways == [pytest.approx(0.0, abs=1e-5), pytest.approx(0.1, abs=1e-5), None, ways[1]]
+    later = tracker.track(poisoned(1, at=11.0))
+    assert later is not None and later.grid is not None
+    np.testing.assert_allclose(later.grid, identity(CELLS), atol=1e-6)
 
 
 def test_a_face_that_is_held_keeps_its_grid_and_one_that_left_does_not() -> None:
@@ -201,7 +231,8 @@ def test_a_face_that_is_held_keeps_its_grid_and_one_that_left_does_not() -> None
 
 def test_a_grid_is_steadied_but_not_across_a_gap() -> None:
     network = Network(aside(0.0))
-    steady, quick = (DrivingTracker(Sees([face(), face()]), network, smooth) for smooth in (True, False))
+    faces = [face(), strained(), strained()]
+    steady, quick = (DrivingTracker(Sees(list(faces)), network, smooth) for smooth in (True, False))
 
     def move(tracker: DrivingTracker, way: float, sequence: int, at: float) -> float:
         network.grid = aside(way)
@@ -213,7 +244,7 @@ def test_a_grid_is_steadied_but_not_across_a_gap() -> None:
         move(tracker, 0.0, 0, 0.0)
     assert 0 < move(steady, 0.01, 1, 1 / 30) < 0.009
     assert move(quick, 0.01, 1, 1 / 30) == pytest.approx(0.01, abs=1e-5)
-    assert move(steady, 0.2, 2, 10.0) == pytest.approx(0.2, abs=1e-5)
+    assert move(steady, 0.2, 2, 3.0) == pytest.approx(0.2, abs=1e-5)
 
 
 def run(tracker: DrivingTracker, animate: Animate, frames: int = 60) -> list[Pixels]:

@@ -14,7 +14,7 @@ from xpcam.frame import Floats, Pixels, Pose
 from xpcam.warping.mesh_warp import coordinates, sample
 from xpcam.warping.openings import Region
 from xpcam.x2face.crops import crop_matrix
-from xpcam.x2face.grids import FINE, chained, enlarged, fade, identity
+from xpcam.x2face.grids import FINE, chained, enlarged, fade
 
 BUFFERS: Final = 3  # pictures handed out in turn, so that none is written while it is still being read
 FADES: Final = 0.14  # share of the crop's side within which motion fades to nothing
@@ -53,7 +53,6 @@ class Placer:
         self.region = Region(cut[0], cut[1], end[0], end[1])
         left, top, right, bottom = ((edge - corner[i % 2]) / pixels for i, edge in enumerate((*cut, *end)))
         self._embedding = enlarged(embedding, FINE)
-        self._still = identity(FINE)
         # From shares of the crop to pixels of the picture, as far as each place may move.
         self._free = fade(FINE, (left, top, right, bottom), FADES)[..., None] * np.float32(side / 2)
         drawn = [max(1, int(edge / coarse)) for edge in self.region.size]
@@ -64,7 +63,7 @@ class Placer:
         )
         own = coordinates((drawn[0], drawn[1])) * np.float32(coarse) + np.float32((coarse - 1) / 2)
         self._own = own + (self.region.corner - self._inside.corner)
-        self._first, self._moved = np.empty_like(self._still), np.empty_like(self._still)
+        self._first, self._moved = np.empty_like(self._embedding), np.empty_like(self._embedding)
         self._large = np.empty((across, across, 2), np.float32)
         self._where = np.empty_like(self._own)
         self._wide = self._widened(picture)
@@ -77,7 +76,7 @@ class Placer:
         """The picture with its face as a driving grid has it.
 
         Args:
-            grid: (n, n, 2) where the crop samples the embedded face.
+            grid: (n, n, 2) where the crop samples the embedded face; the identity leaves it as it is.
             share: 1 all of it, 0 the picture as it is; between, every pixel comes from between.
             beneath: (height, width, 3) another picture of the target in its place.
         """
@@ -86,7 +85,7 @@ class Placer:
             return output
         # Into the same memory for every picture: fresh memory costs more than what is done in it.
         moved = chained(enlarged(grid, FINE, self._first), self._embedding, self._moved)
-        np.subtract(moved, self._still, out=moved)
+        np.subtract(moved, self._embedding, out=moved)  # a person at rest leaves the target as it is
         np.multiply(moved, self._free, out=moved)
         np.multiply(moved, np.float32(share), out=moved)
         cv2.resize(moved, self._large.shape[1::-1], dst=self._large, interpolation=cv2.INTER_LINEAR)
