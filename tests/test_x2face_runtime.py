@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faces import Replay, face, portrait, pose
+from faces import face, portrait, pose
 from poison import POISON, SIZE, faces_and_gaps, poison_in, poisoned, prepared
-from x2face_models import Network, write_network
+from x2face_models import Network, Sees, aside, strained, write_network
 
 from xpcam.errors import EngineError, TargetError
 from xpcam.frame import FaceParams, Floats, Pixels
@@ -18,18 +18,13 @@ from xpcam.retargeting.retargeter import STILL, Gains, mirrored
 from xpcam.target.clip import TargetClip
 from xpcam.x2face import animated, embedding
 from xpcam.x2face.animated import source_of
-from xpcam.x2face.driving import DrivingTracker, Rest
+from xpcam.x2face.driving import DrivingTracker
 from xpcam.x2face.embedding import Embedder
 from xpcam.x2face.grids import CELLS, FINE, chained, enlarged, fade, identity
 from xpcam.x2face.placing import Placer
 
 BOUNDS = (0, 0, *SIZE)
 HEAD = pose(at=(160, 100), scale=50)
-
-
-def aside(way: float) -> Floats:
-    """A grid that samples everything further to the right, by a share of half the crop."""
-    return identity(CELLS) + np.array([way, 0], np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -174,18 +169,6 @@ def test_no_grid_is_an_error(model: Path, grid: Floats) -> None:
         tracker.track(poisoned(0, at=0.0))
 
 
-class Sees(Replay):
-    """A replay that holds the last face for a while, as the tracker does."""
-
-    def locate(self, pixels: Pixels) -> list[FaceParams]:
-        return [face()]
-
-
-def strained() -> FaceParams:
-    """A face whose moment does not count for rest."""
-    return replace(face(), expression=np.ones(52, np.float32))
-
-
 def test_the_driver_ends_as_what_its_grid_differs_from_rest() -> None:
     network = Network(aside(0.3))
     tracker = DrivingTracker(Sees([face(), strained()]), network, smooth=False)
@@ -198,26 +181,6 @@ def test_the_driver_ends_as_what_its_grid_differs_from_rest() -> None:
         np.testing.assert_allclose(inner, 0.0, atol=1e-6)
     assert network.seen[0].shape == (1, 128, 128, 3)
     assert (network.seen[0] == POISON).all()
-
-
-def test_rest_is_what_calm_moments_have_in_common_until_somebody_else_comes() -> None:
-    calm, tense = np.zeros(52, np.float32), np.ones(52, np.float32)
-    rest = Rest()
-    rest.difference(aside(0.4), tense)  # starts in mid-laugh
-    for way in (0.1, 0.2, 0.3):
-        rest.difference(aside(way), calm)
-    assert float(rest.difference(aside(0.25), tense)[32, 32, 0]) == pytest.approx(0.05 + 1 / 64, abs=1e-5)
-    network = Network(aside(0.1))
-    tracker = DrivingTracker(Sees([face(), strained(), None, strained()]), network, smooth=False)
-    ways = []
-    for sequence, at in enumerate((0.0, 0.1, 0.2, 5.0)):
-        network.grid = aside(0.1 if sequence == 0 else 0.2)
-        found = tracker.track(poisoned(sequence, at=at))
-        ways.append(None if found is None or found.grid is None else float(found.grid[32, 32, 0] - 1 / 64))
-    assert ways == [pytest.approx(0.0, abs=1e-5), pytest.approx(0.1, abs=1e-5), None, ways[1]]
-    later = tracker.track(poisoned(1, at=11.0))
-    assert later is not None and later.grid is not None
-    np.testing.assert_allclose(later.grid, identity(CELLS), atol=1e-6)
 
 
 def test_a_face_that_is_held_keeps_its_grid_and_one_that_left_does_not() -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from faces import Replay, face
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 
 from xpcam import builders
-from xpcam.frame import Floats
+from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.x2face import driving, embedding, opening
 from xpcam.x2face.grids import CELLS, identity
 
@@ -65,3 +67,20 @@ class Network:
 
     def opened(self) -> AbstractContextManager["Network"]:
         return nullcontext(self)
+
+
+def aside(way: float) -> Floats:
+    """A grid that samples everything further to the right, by a share of half the crop."""
+    return identity(CELLS) + np.array([way, 0], np.float32)
+
+
+class Sees(Replay):
+    """A replay that holds the last face for a while, as the tracker does."""
+
+    def locate(self, pixels: Pixels) -> list[FaceParams]:
+        return [face()]
+
+
+def strained() -> FaceParams:
+    """A face whose moment does not count for rest."""
+    return replace(face(), expression=np.ones(52, np.float32))
