@@ -54,9 +54,8 @@ def test_anybody_may_see_what_would_be_done(
     assert run("service", "install", "--system", "--dry-run") == 0
     shown = capsys.readouterr().out.splitlines()
     assert "write /etc/systemd/system/xpcam@.service" in shown
-    assert (
-        '    ExecStart="/opt/my tools/xpcam" start --name %i --config /etc/xpcam/%i.toml --name %i' in shown
-    )
+    started = '"/opt/my tools/xpcam" start --name %i --config /etc/xpcam/%i.toml --wait-for-camera'
+    assert f"    ExecStart={started}" in shown
     assert shown[-1] == "run systemctl restart xpcam@camera.service"
 
 
