@@ -5,26 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from gpus import MACHINE
-from models import write_model
+import test_trt_build
 from test_trt_build import Builder, make, visible
 
-from xpcam.inference import trt_build, trt_cache
+from xpcam.inference import trt_cache
 from xpcam.inference.trt_build import ready
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(trt_build, "machine", lambda: MACHINE)
-    return tmp_path / "cache" / "xpcam" / "engines"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "means.onnx", [1, 8, 8, 3])
-
+model, cache = test_trt_build.model, test_trt_build.cache  # the same fixtures
 
 CHILD = """
 import os, signal, sys, time

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from engines.face_params.export import OPSET, session, stored_as_half
 from engines.mouth.network import PLANES, STYLE, Generator
+from engines.tensorrt_operators import require
 from xpcam.mouth.engine import planes
 from xpcam.mouth.proxy import CROP
 from xpcam.mouth.showing import shown_by
@@ -92,6 +93,7 @@ def main() -> None:
     model = stored_as_half(model)
     check("stored file", difference(graph, model, mouths, styles), TOLERANCE_STORED)
     onnx.checker.check_model(model)
+    require(model)
     options.output.write_bytes(model.SerializeToString())
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB, step {saved['step']}")
 

@@ -30,14 +30,15 @@ class Rest:
     """The driving grid of a person at rest: a mean over time in which calm moments count most."""
 
     def __init__(self) -> None:
+        self._still = identity(CELLS)
         self._grid: Floats | None = None
         self._weight = 0.0
 
     def difference(self, grid: Floats, expression: Floats) -> Floats:
-        """(n, n, 2) the grid that does to a face what this one does to the person's resting one.
+        """(64, 64, 2) the grid that does to a face what this one does to the person's resting one.
 
         Args:
-            grid: (n, n, 2) of this moment, which is learned from.
+            grid: (64, 64, 2) of this moment, which is learned from.
             expression: (52,) ARKit weights of this moment.
         """
         weight = float(np.exp(-STRAINED * expression.sum()))
@@ -45,7 +46,7 @@ class Rest:
         if self._grid is None:
             self._grid = grid.copy()
         self._grid += (grid - self._grid) * np.float32(weight / max(self._weight, 1e-12))
-        return np.asarray(np.clip(identity(len(grid)) + grid - self._grid, -1.0, 1.0), np.float32)
+        return np.asarray(np.clip(self._still + grid - self._grid, -1.0, 1.0), np.float32)
 
     def forget(self) -> None:
         """Somebody else may come."""
