@@ -12,11 +12,11 @@ from poison import poisoned, prepared
 from xpcam.camera.spec import file_of, table_of
 from xpcam.errors import CameraError
 from xpcam.face.landmarks import rotation_matrix
-from xpcam.face.model import ARKIT, face_model
+from xpcam.face.model import ARKIT, TONGUE_OUT, face_model
 from xpcam.frame import FaceParams
 from xpcam.pipeline import Pipeline
 from xpcam.retargeting.parameter_file import ParameterFile, motion_of
-from xpcam.retargeting.retargeter import LID_CLOSED, STILL, Gains
+from xpcam.retargeting.retargeter import LID_CLOSED, STILL, Gains, Retargeter
 from xpcam.signals import call_on_signal
 from xpcam.tracking import live_link
 from xpcam.tracking.live_link import COLUMNS, Take, read, timecode, write
@@ -223,6 +223,25 @@ def test_the_target_moves_as_the_file_says() -> None:
     opened = motion_of(weights(jawOpen=0.8), np.zeros(3, np.float32), STILL.gaze)
     picture = pipeline.follow(opened, 0.04)
     assert (np.abs(picture.astype(int) - still).max(axis=2) > 30).sum() > 200
+
+
+def test_the_tongue_of_a_file_comes_out_of_the_target(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "Timecode,BlendShapeCount,JawOpen,TongueOut",
+        "00:00:00:00.000,2,0.6,0",
+        "00:00:00:06.000,2,0.6,1",
+    )
+    played = ParameterFile(path)
+    motions = [played.motion(at) for at in (0.0, 0.05, 0.1)]
+    retargeter = Retargeter(prepared().params, Gains(mouth=0.9))
+    shown = [retargeter.apply(motion).expression[TONGUE_OUT] for motion in motions if motion is not None]
+    assert shown == pytest.approx([0.0, 0.45, 0.9], abs=1e-3)
+    pipeline = Pipeline(prepared(), Replay([None]), Gains(), mirror=True)
+    pipeline.enter()
+    rest, _, out = (pipeline.follow(motion, 0.0).astype(int) for motion in motions)
+    changed = np.flatnonzero(np.abs(out - rest).max(axis=(1, 2)) > 12)
+    assert 4 < len(changed) < len(out) / 3
 
 
 def test_a_mirrored_file_moves_the_other_side() -> None:

@@ -20,9 +20,10 @@ import openpeople
 from engines.face_params.arrays import Floats, Pixels
 from xpcam.builders import open_tracker
 from xpcam.face import landmarks as fl
+from xpcam.face.model import TONGUE_OUT
 from xpcam.frame import FaceParams
 from xpcam.mouth.engine import MouthEngine
-from xpcam.mouth.interior import TONGUE_OUT, Interior
+from xpcam.mouth.interior import Interior
 from xpcam.rendering.renderer import Look, Renderer
 from xpcam.resources import shipped
 from xpcam.settings import Settings

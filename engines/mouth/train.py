@@ -3,7 +3,7 @@
     python -m engines.mouth.train --minutes 25 --seed 0 [--resume]
 
 Two phases: pixels, structure and features alone, kept as `plain.pt`, then the two discriminators as well. The
-ablation's rows: --losses pixels, --blank, --share 0.
+ablation's rows: --losses pixels or structure (with it), --plain 1, --blank, --share 0 or 1 --real 1.
 Writes to --out: `checkpoint.pt` (weights, moving average, critics, optimisers, step, settings), `log.csv`,
 `predictions.png` (held-out mouths: what goes in, what is drawn, what is made, the truth).
 """
@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--real", type=float, default=0.75, help="share of it after which a third as many are"
     )
-    parser.add_argument("--losses", choices=("all", "pixels"), default="all")
+    parser.add_argument("--losses", choices=("all", "structure", "pixels"), default="all")
     parser.add_argument(
         "--blank", action="store_true", help="nothing is drawn: the colour of flesh in its place"
     )
@@ -108,7 +108,7 @@ class Teacher:
     def __init__(self, options: argparse.Namespace) -> None:
         self.generator = Generator().to(memory_format=torch.channels_last)
         self.critics = Critics()
-        self.plain = options.losses == "pixels"
+        self.losses = options.losses
         self.perception = losses.Perception(imagenet_file(), options.vgg)
         self.optimiser = torch.optim.AdamW(
             self.generator.parameters(), lr=options.rate, weight_decay=0.01, betas=(0.8, 0.99)
@@ -129,9 +129,11 @@ class Teacher:
         made = self.made(batch.planes, batch.style)
         parts = {"pixels": losses.PIXELS * losses.pixels(made, batch.truth, batch.mask)}
         whole = losses.composed(made, batch.truth, batch.mask)
-        if not self.plain:
+        if self.losses == "structure":
+            parts["structure"] = losses.STRUCTURE * losses.structure(whole, batch.truth, batch.mask)
+        if self.losses == "all":
             parts |= self.likeness(whole, batch)
-        if steady and not self.plain:
+        if steady and self.losses == "all":
             moved = tremble(len(made), made.shape[-1])
             again = self.made(seen_again(batch.planes, moved), batch.style)
             parts["steady"] = losses.STEADY * losses.pixels(again, moved.of(made), moved.of(batch.mask))
@@ -244,7 +246,7 @@ def main() -> None:
             group["lr"] = rate_at(progress, step, options.rate)
         share = options.share if progress < options.real else options.share / 3
         batch = mirrored(recoloured(mixture.batch(rng, options.batch, share)))
-        adversary = progress >= options.plain and not teacher.plain
+        adversary = progress >= options.plain and options.losses == "all"
         losses_of = teacher.step(batch, adversary, steady=step % 3 == 0)
         average.update(teacher.generator, step)
         for key, value in losses_of.items():

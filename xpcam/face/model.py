@@ -34,6 +34,7 @@ ARKIT = (
     "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft",
     "noseSneerRight", "tongueOut",
 )
+TONGUE_OUT = ARKIT.index("tongueOut")
 # The 68 points of the iBUG 300-W annotation (Sagonas et al. 2013), each the landmark nearest to it.
 IBUG = (
     127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356,  # jaw, right to left

@@ -22,6 +22,7 @@ from xpcam.warping.mesh_warp import Box
 PLANES: Final = 7
 CALM: Final = 0.25  # share of a new transfer that a still mouth takes over
 MOVED: Final = 0.04  # lips that have moved so far, outer-eye distances, take all of it
+REACH: Final = 5.0  # places from which is taken what lies beyond the lips
 GRID: Final = 64  # places a side that the engine says something of
 CONTRACT: Final = Contract(
     inputs={"image": Tensor("uint8", (1, CROP, CROP, PLANES)), "style": Tensor("float32", (1, 26))},
@@ -63,6 +64,22 @@ def applied(transfer: Floats, drawn: Floats, size: int, box: Box | None = None) 
         for part in (transfer[..., :3], transfer[..., 3:])
     )  # fmt: skip
     return np.asarray(np.clip(drawn * gain * np.float32(1 / 255) + offset, 0.0, 255.0), np.float32)
+
+
+def carried_on(transfer: Floats, opened: Floats, cover: Floats) -> Floats:
+    """A (64, 64, 6) transfer that says beyond the lips what it says near them: a tongue goes on there.
+
+    Args:
+        opened: (size, size) 1 inside the lips.
+        cover: (size, size) 1 where a tongue lies on the lip.
+    """
+    inside, out = (
+        np.asarray(cv2.resize(one, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
+        for one in (opened, cover)
+    )
+    near = cv2.GaussianBlur(inside, (0, 0), REACH)[..., None] + np.float32(1e-4)
+    around = cv2.GaussianBlur(transfer * inside[..., None], (0, 0), REACH) / near
+    return np.asarray(around + (transfer - around) * (inside * (1 - out))[..., None], np.float32)
 
 
 class MouthEngine:

@@ -1,7 +1,6 @@
 """What shows between parted lips: the target's own teeth where its picture shows them, else painted ones."""
 
 import logging
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import cv2
@@ -10,12 +9,12 @@ import numpy as np
 from xpcam.errors import EngineError
 from xpcam.face.landmarks import INNER_LIPS, LIPS_APART, gap
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
-from xpcam.mouth.engine import MouthEngine, Steady, applied
+from xpcam.mouth.engine import MouthEngine, Steady, applied, carried_on
+from xpcam.mouth.lips import Lips, surroundings
 from xpcam.mouth.proxy import CROP, MARGIN, MouthProxy, crop_matrix, opening
 from xpcam.mouth.showing import shape_of, shown_by
 from xpcam.mouth.style import Style, style_of
 from xpcam.warping.mesh_warp import Box, sample
-from xpcam.warping.openings import Region
 
 log = logging.getLogger(__name__)
 
@@ -26,29 +25,8 @@ FADE: Final = (0.004, 0.02)  # on a closed-mouth target the interior comes in wh
 EDGE: Final = (0.6, 0.004)  # softness of the lips' inner edge, pixels at least, and outer-eye distances
 BEHIND: Final = 0.01  # share of the opening that the target's own mouth may leave to be filled by itself
 RIM: Final = np.ones((3, 3), np.uint8)  # what belongs to the opening is known to a pixel
+SHADOW: Final = (0.02, 0.45)  # of a tongue on what it hangs over: how soft, outer-eye distances, how dark
 SIDES: Final = (64, 192)  # least and most pixels a side of what is painted
-TONGUE_OUT: Final = 51  # its place in `face.model.ARKIT`
-
-
-@dataclass(frozen=True, slots=True)
-class Lips:
-    """The lips of one rendered frame, and what is drawn around them.
-
-    Attributes:
-        params: the face that is drawn, pixels of the picture.
-        face: (478, 3) its frontal face (`face.landmarks.unpose` with depth 0).
-        corner: (2,) where the rendered part of the picture begins, pixels.
-        region: the lips' surroundings within it.
-        part: (h, w) of the region, 0.5 inside the lips.
-        sources: (h, w, 2) of the region, where each pixel looks in the target's picture.
-    """
-
-    params: FaceParams
-    face: Floats
-    corner: Floats
-    region: Region
-    part: Floats
-    sources: Floats
 
 
 class Drawings:
@@ -129,36 +107,42 @@ class Mouth:
         Args:
             shown: 0 to 1.
         """
-        inside = cv2.inRange(lips.part, 0.4, 0.6)
-        left, top, width, height = cv2.boundingRect(inside)
-        if width == 0:
+        found = surroundings(moving, lips)
+        if found is None:
             return
-        rows = slice(max(top - 3, 0), top + height + 3)
-        columns = slice(max(left - 3, 0), left + width + 3)
-        mask = inside[rows, columns].astype(np.float32) * np.float32(1 / 255)
-        view = moving[lips.region.slices][rows, columns]
-        corner = lips.corner + lips.region.corner + np.array([columns.start, rows.start], np.float32)
+        view, mask, sources, corner = found
         if self._open:
-            interior = self._with_own(moving, lips, lips.sources[rows, columns], mask, corner)
+            interior = self._with_own(moving, lips, sources, mask, corner)
         else:
             interior = self._behind(moving, lips, mask, corner)
         contour = lips.params.landmarks[list(INNER_LIPS), :2] - corner
         edge = np.minimum(opening(np.asarray(contour, np.float32), mask.shape), cv2.dilate(mask, RIM))
         soft = cv2.GaussianBlur(edge, (0, 0), max(EDGE[0], EDGE[1] * lips.params.pose.scale))
-        alpha = (soft * np.float32(shown))[..., None]
-        np.copyto(view, view + (interior - view) * alpha, casting="unsafe")
+        alpha = soft[..., None]
+        if interior.shape[2] == 4:  # a tongue
+            interior, cover = interior[..., :3], interior[..., 3:]
+            alpha = np.maximum(alpha, cover)
+            shadow = cv2.GaussianBlur(cover, (0, 0), 0.5 + SHADOW[0] * lips.params.pose.scale)[..., None]
+            np.copyto(view, view * (1 - np.float32(SHADOW[1] * shown) * shadow), casting="unsafe")
+        np.copyto(view, view + (interior - view) * (alpha * np.float32(shown)), casting="unsafe")
 
     def _with_own(self, moving: Pixels, lips: Lips, sources: Floats, mask: Floats, corner: Floats) -> Floats:
-        """(h, w, 3) the target's own mouth as far as its picture shows it, with what lies behind it."""
+        """(h, w, 3 or 4) the target's own mouth as far as its picture shows it, and what is painted."""
         own = sample(self._own, sources)[..., None]
         picture = sample(self._picture, sources).astype(np.float32)
-        if np.mean(own[mask > 0] < 0.5) < BEHIND:
+        if np.mean(own[mask > 0] < 0.5) < BEHIND and lips.tongue <= 0:
             return picture
-        behind = self._behind(moving, lips, mask, corner)
-        return np.asarray(behind + (picture - behind) * own)
+        made = self._behind(moving, lips, mask, corner)
+        if made.shape[2] == 4:
+            own *= 1 - made[..., 3:]
+        made[..., :3] += (picture - made[..., :3]) * own
+        return made
 
     def _behind(self, moving: Pixels, lips: Lips, mask: Floats, corner: Floats) -> Floats:
-        """(h, w, 3) what is painted at `corner` of the picture, where `mask` is 1."""
+        """(h, w, 3) what is painted at `corner` of the picture, where `mask` is 1.
+
+        With a fourth channel where a tongue is out: how far it covers what lies before it, lip or teeth.
+        """
         if self._proxy is None:
             return self._dark(mask)
         matrix = crop_matrix(lips.params.landmarks, self._proxy.size)
@@ -178,13 +162,18 @@ class Mouth:
         spare = 0 if self._drawings.every == 1 else proxy.size // 12  # for the lips to open until the next
         box = _seen(matrix, corner, mask.shape, proxy.size, 2 + spare)
         drawn, opened = self._drawn(lips, proxy, matrix, box)
+        cover = self._cover(lips, proxy, matrix, opened)
         if self._engine is not None:
             try:
                 transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, self._engine)
+                if cover is not None:
+                    transfer = carried_on(transfer, opened, cover)
                 drawn = self._style.coloured(applied(transfer, drawn, proxy.size, box))
             except EngineError as error:  # a GPU that was lost
                 log.warning("%s; the mouth is shown as it is drawn", error)
                 self._engine = None
+        if cover is not None:
+            drawn = np.dstack([drawn, cover[box]])
         if self._drawings.every > 1:
             self._drawings.keep(proxy.size, drawn, box)
         return drawn, box
@@ -194,8 +183,14 @@ class Mouth:
         params = lips.params
         contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
         opened = opening(np.asarray(contour, np.float32), (proxy.size, proxy.size))
-        tongue = float(params.expression[TONGUE_OUT])
-        return proxy.draw(lips.face, params.pose, matrix, opened, tongue, box), opened
+        return proxy.draw(lips.face, params.pose, matrix, opened, lips.tongue, box), opened
+
+    def _cover(self, lips: Lips, proxy: MouthProxy, matrix: Floats, opened: Floats) -> Floats | None:
+        """(size, size) how far a tongue covers the lower lip; it comes out below the upper one."""
+        if lips.tongue <= 0:
+            return None
+        before = proxy.over_lip(lips.face, lips.params.pose, matrix, lips.tongue)
+        return np.asarray(before * np.maximum.accumulate(opened, axis=0), np.float32)
 
     def _transfer(
         self,
@@ -217,8 +212,8 @@ class Mouth:
         crop[:, 2] += (share - 1) / 2
         around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
         small, mask = (cv2.resize(one, (CROP, CROP), interpolation=_way(share)) for one in (whole, opened))
-        shape, tongue = shape_of(lips.face), float(lips.params.expression[TONGUE_OUT])
-        style = np.concatenate([self._style.vector(), shown_by(shape, tongue)])
+        shape = shape_of(lips.face)
+        style = np.concatenate([self._style.vector(), shown_by(shape, lips.tongue)])
         made = engine.transfer(around, np.asarray(mask), np.asarray(small, np.float32), style)
         return self._drawings.steady.averaged(made, shape)
 

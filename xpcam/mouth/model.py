@@ -45,6 +45,8 @@ class MouthModel:
         jaw: (V,) bool, moves with the lower jaw.
         shade: (V,) float32, what its own shape leaves of the light: less between the teeth, at their roots.
         tip: (V,) float32, 1 at the tongue's tip, fading to 0 at its root.
+        out: (V, 3) float32, how far a tongue that is out lies from its rest, its tip over the lower lip.
+        out_normals: (V, 3) float32, `normals` then.
         triangles: (T, 3) int32.
     """
 
@@ -54,6 +56,8 @@ class MouthModel:
     jaw: NDArray[np.bool_]
     shade: Floats
     tip: Floats
+    out: Floats
+    out_normals: Floats
     triangles: NDArray[np.int32]
 
 
@@ -66,6 +70,7 @@ class _Patch:
     kind: int
     jaw: bool
     tip: Floats | None = None
+    out: Floats | None = None
 
 
 @cache
@@ -84,13 +89,17 @@ def mouth_model() -> MouthModel:
         first += rows * columns
     counts = [patch.shade.size for patch in patches]
     tips = [np.zeros(patch.shade.size) if patch.tip is None else patch.tip.ravel() for patch in patches]
+    rest = np.concatenate([patch.at.reshape(-1, 3) for patch in patches])
+    outs = [patch.at if patch.out is None else patch.out for patch in patches]
     return MouthModel(
-        vertices=_scaled(np.concatenate([patch.at.reshape(-1, 3) for patch in patches]) * MILLIMETRE),
+        vertices=_scaled(rest * MILLIMETRE),
         normals=_scaled(np.concatenate([_normals(patch.at).reshape(-1, 3) for patch in patches])),
         kind=np.repeat([patch.kind for patch in patches], counts).astype(np.uint8),
         jaw=np.repeat([patch.jaw for patch in patches], counts),
         shade=_scaled(np.concatenate([patch.shade.ravel() for patch in patches])),
         tip=_scaled(np.concatenate(tips)),
+        out=_scaled((np.concatenate([out.reshape(-1, 3) for out in outs]) - rest) * MILLIMETRE),
+        out_normals=_scaled(np.concatenate([_normals(out).reshape(-1, 3) for out in outs])),
         triangles=np.concatenate(triangles).astype(np.int32),
     )
 
@@ -168,7 +177,7 @@ def _placed(plane: NDArray[np.floating], y: NDArray[np.floating], jaw: bool) -> 
 def _tongue() -> _Patch:
     """The tongue at rest, its tip behind the lower incisors."""
     across = np.linspace(-1.0, 1.0, 11)[None]
-    back = np.linspace(0.0, 1.0, 9)[:, None]
+    back = np.linspace(0.0, 1.0, 13)[:, None] ** 1.4  # the tip is round: closer together there
     half = 19.0 * (1.0 - (1.0 - back) ** 2.6) ** 0.5 + 3.0
     arched = 5.0 * np.sin(np.minimum(back * 1.25, 1.0) * np.pi / 2) - 1.0 * back
     y = 1.6 - arched + 7.0 * np.abs(across) ** 2.6 + 5.0 * (1.0 - np.minimum(back / 0.12, 1.0)) ** 1.5
@@ -178,9 +187,19 @@ def _tongue() -> _Patch:
     shade = (1.0 - 0.18 * np.exp(-((across / 0.14) ** 2)) * np.minimum(back * 4, 1)) * (
         1.0 - 0.25 * across**4
     )
-    return _Patch(
-        _scaled(at), np.broadcast_to(shade, y.shape), TONGUE, True, np.broadcast_to(1.0 - back, y.shape)
-    )
+    tip = _scaled(np.broadcast_to(1.0 - back, y.shape))
+    return _Patch(_scaled(at), np.broadcast_to(shade, y.shape), TONGUE, True, tip, _tongue_out(across, back))
+
+
+def _tongue_out(across: NDArray[np.floating], back: NDArray[np.floating]) -> Floats:
+    """The same tongue over the lower teeth and the lower lip, its round tip at that lip's lower border."""
+    ahead = 1.0 - np.minimum(back / 0.45, 1.0)
+    half = 13.0 * np.sqrt(1.0 - (1.0 - np.minimum((back + 0.02) / 0.32, 1.0)) ** 2) + 4.0 * back
+    over = np.minimum(back / 0.30, 1.0)  # its edges lie on the lip, those of the round tip hardly lower
+    y = -5.5 + 17.5 * ahead**2 + 3.0 * np.abs(across) ** 2.6 * over
+    y += 1.0 * np.exp(-((across / 0.16) ** 2)) * over
+    z = -20.0 + 75.0 * back**1.3 + 3.0 * across**2
+    return _scaled(np.stack(np.broadcast_arrays(across * half, y, z), axis=-1))
 
 
 def _normals(at: Floats) -> Floats:

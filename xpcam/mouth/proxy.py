@@ -1,5 +1,6 @@
 """Draws teeth, gums and tongue into the opening of a target's lips, as its pose and its jaw place them."""
 
+from functools import cached_property
 from typing import Final
 
 import cv2
@@ -35,7 +36,9 @@ GLOSS: Final = (0.22, 14)  # how bright wet surfaces shine, and how small the sh
 BELOW_LIP: Final = (2.0 * MILLIMETRE, 0.2)  # in a mouth so wide open upper teeth always show so much
 CORRIDOR: Final = (0.4, 0.1)  # teeth stand in shadow up to this share of the mouth's width; light at its end
 REACH: Final = {TOOTH: 0.38, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
-OUT: Final = (0.40, 0.22, 0.13)  # how far a tongue is stretched out, arched over the teeth, hung down
+ARCHED: Final = 0.15  # how far a tongue's tip is lifted on its way over the teeth
+# A tongue so far behind the edge of the lower lip is hidden by it; over what way it comes before it.
+BEFORE_LIP: Final = (0.10, 0.04)
 
 
 def crop_matrix(landmarks: Floats, size: int = CROP) -> Floats:
@@ -87,19 +90,19 @@ class MouthProxy:
         self._chin = face[list(CHIN)].mean(axis=0)
         self.edge = _incisors(face, gap)
         reach = np.array([REACH[kind] for kind in (TOOTH, GUM, TONGUE)], np.float32)[model.kind]
-        occluded = np.exp(-np.maximum(model.vertices[:, 2], 0.0) / reach)
+        occluded, out = (
+            np.exp(-np.maximum(depth, 0.0) / reach)[:, None]
+            for depth in (model.vertices[:, 2], model.vertices[:, 2] + model.out[:, 2])
+        )
         albedo = np.stack([style.tooth, style.gum, style.tongue])[model.kind] / np.float32(255)
         even = np.float32(0.35 + 0.65 * style.fine)  # a flat drawing has a band of teeth
         shade = 1.0 + (model.shade - 1.0) * even
         shade = np.where(model.jaw & (model.kind == TOOTH), np.float32(LOWER_SHADE) * shade, shade)
-        self._albedo = np.asarray(albedo * (shade * occluded)[:, None], np.float32)
-        self._out_albedo = self._albedo + (albedo * shade[:, None] - self._albedo) * model.tip[:, None]
+        self._albedo = np.asarray(albedo * shade[:, None] * occluded, np.float32)
+        self._out_albedo = np.asarray(albedo * shade[:, None] * out, np.float32)
         self._background = np.empty((size, size, 3), np.float32)
         self._raster = MeshRasteriser(model.triangles, (size, size), self._background)
         self._jaw, self._skull = np.flatnonzero(model.jaw), np.flatnonzero(~model.jaw)
-        tip = model.tip[self._jaw]
-        arched = OUT[2] * tip**4 - OUT[1] * tip * (1.0 - tip) - 0.06 * tip
-        self._stretch = np.column_stack([arched, -OUT[0] * tip**1.5]).astype(np.float32)
 
     def draw(
         self,
@@ -125,8 +128,11 @@ class MouthProxy:
         """
         places = apply_pose(self._placed(face, tongue), pose)
         points = places[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-        lit = self._model.normals @ (LIGHT @ rotation_matrix(pose.rotation))
-        albedo = self._albedo if tongue <= 0 else self._albedo + (self._out_albedo - self._albedo) * tongue
+        normals, albedo = self._model.normals, self._albedo
+        if tongue > 0:
+            normals = normals + (self._model.out_normals - normals) * np.float32(tongue)
+            albedo = albedo + (self._out_albedo - albedo) * np.float32(tongue)
+        lit = normals @ (LIGHT @ rotation_matrix(pose.rotation))
         lit = np.maximum(lit, 0.0)
         colours = albedo * (AMBIENT + (1.0 - AMBIENT) * lit + GLOSS[0] * lit ** GLOSS[1])[:, None]
         np.minimum(colours, 1.0, out=colours)
@@ -135,6 +141,22 @@ class MouthProxy:
         drawn = self._raster.draw(np.asarray(points, np.float32), values, places[:, 2], box)
         np.multiply(drawn, light if box is None else light[box], out=drawn)
         return np.asarray(cv2.GaussianBlur(drawn, (3, 3), 0), np.float32)  # triangles have hard edges
+
+    @cached_property
+    def _cover(self) -> MeshRasteriser:
+        return MeshRasteriser(self._model.triangles, (self.size, self.size))
+
+    def over_lip(self, face: Floats, pose: Pose, matrix: Floats, tongue: float) -> Floats:
+        """(size, size) where the tongue lies before the lower lip, 0 to 1; arguments as for `draw`."""
+        placed = self._placed(face, tongue)
+        places = apply_pose(placed, pose)
+        points = places[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        behind, span = BEFORE_LIP
+        before = np.clip((face[LOWER_LIP, 2] + np.float32(behind) - placed[:, 2]) / span, 0.0, 1.0)
+        before *= self._model.kind == TONGUE
+        values = np.repeat(before[:, None], 3, axis=1).astype(np.float32)
+        drawn = self._cover.draw(np.asarray(points, np.float32), values, places[:, 2])
+        return np.asarray(cv2.GaussianBlur(np.ascontiguousarray(drawn[..., 0]), (3, 3), 0), np.float32)
 
     def _lit(self, mask: Floats) -> Floats:
         """(size, size, 3) 255 times the light that the lips let in; writes the cavity behind it all."""
@@ -156,7 +178,9 @@ class MouthProxy:
         vertices = self._model.vertices.copy()
         jaw = vertices[self._jaw]
         if tongue > 0:
-            jaw[:, 1:] += self._stretch * np.float32(tongue)
+            jaw += self._model.out[self._jaw] * np.float32(tongue)
+            lifted = 4 * tongue * (1 - tongue) * ARCHED
+            jaw[:, 1] -= self._model.tip[self._jaw] * np.float32(lifted)
         chin = face[list(CHIN)].mean(axis=0) - self._chin - moved
         lip = face[LOWER_LIP, 1] - self.edge[1] - moved[1]
         drop = np.clip(chin[1], lip + LOWER_EDGE[0], lip + LOWER_EDGE[1])

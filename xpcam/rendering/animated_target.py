@@ -196,4 +196,5 @@ def _between(filmed: FaceParams, made: FaceParams, share: float) -> FaceParams:
     keep, take = np.float32(1.0 - share), np.float32(share)
     pose = filmed.pose.towards(made.pose, share)
     landmarks = filmed.landmarks * keep + made.landmarks * take
-    return FaceParams(landmarks, pose, made.confidence, gaze=filmed.gaze * keep + made.gaze * take)
+    expression = filmed.expression * keep + made.expression * take
+    return FaceParams(landmarks, pose, made.confidence, expression, filmed.gaze * keep + made.gaze * take)

@@ -29,7 +29,8 @@ from xpcam.face.landmarks import (
 )
 from xpcam.frame import FaceParams, Floats, Pixels
 from xpcam.mouth.engine import MouthEngine
-from xpcam.mouth.interior import Drawings, Interior, Lips, Mouth
+from xpcam.mouth.interior import Drawings, Interior, Mouth
+from xpcam.mouth.lips import Lips
 from xpcam.rendering.relighting import Relighter
 from xpcam.target.eyes import Eyes, own_eyes
 from xpcam.target.still import OPENINGS, RING_PLACES, Target

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xpcam.face.landmarks import LEFT_LIDS, RIGHT_LIDS, gap, rotation_vector
-from xpcam.face.model import face_model
+from xpcam.face.model import TONGUE_OUT, face_model
 from xpcam.frame import Floats
 from xpcam.retargeting.retargeter import Motion
 from xpcam.tracking import live_link
@@ -57,4 +57,5 @@ def motion_of(expression: Floats, turn: Floats, gaze: Floats) -> Motion:
     neutral, shapes = face_model().landmark_mean, face_model().landmark_expression
     offsets = (expression @ shapes.reshape(len(shapes), -1)).reshape(neutral.shape)
     opened = [gap(neutral + offsets, lids) / gap(neutral, lids) for lids in (RIGHT_LIDS, LEFT_LIDS)]
-    return Motion(offsets, np.array(opened, np.float32), turn, np.zeros(2, np.float32), 0.0, gaze)
+    lids, tongue = np.array(opened, np.float32), float(expression[TONGUE_OUT])
+    return Motion(offsets, lids, turn, np.zeros(2, np.float32), 0.0, gaze, tongue=tongue)

@@ -29,6 +29,7 @@ from xpcam.face.landmarks import (
     rotation_vector,
     unpose,
 )
+from xpcam.face.model import ARKIT, TONGUE_OUT
 from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.outline import believable
@@ -45,10 +46,7 @@ WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smi
 MOUTH_WIDTH = 1.06  # a smile on a picture is seen 0.88 as wide (MediaPipe); more would fold the cheeks
 SPEECH_WIDTH = 0.3  # of speech less is seen: so much more for what is small beside SPEECH
 SPEECH = 0.045  # outer-eye distances
-OPENED_WIDER = (
-    0.025,
-    0.06,
-)  # a mouth that opens by the second is seen wider by most of the first (same units)
+OPENED_WIDER = (0.025, 0.06)  # a mouth that opens by the second is seen wider by most of the first
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
@@ -80,6 +78,7 @@ class Motion:
         zoom: head size over its neutral size, minus 1.
         gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
         grid: as in `FaceParams`.
+        tongue: how far it is out, 0 to 1; files of expressions know, the tracker does not.
     """
 
     offsets: Floats
@@ -89,6 +88,7 @@ class Motion:
     zoom: float
     gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
     grid: Floats | None = None
+    tongue: float = 0.0
 
 
 STILL = Motion(
@@ -111,6 +111,7 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
         float(a.zoom * keep + b.zoom * take),
         a.gaze * keep + b.gaze * take,
         b.grid if a.grid is None else a.grid if b.grid is None else a.grid * keep + b.grid * take,
+        float(a.tongue * keep + b.tongue * take),
     )
 
 
@@ -150,6 +151,7 @@ def mirrored(motion: Motion) -> Motion:
         zoom=motion.zoom,
         gaze=motion.gaze[::-1] * flip[:2],
         grid=None if motion.grid is None else motion.grid[:, ::-1] * flip[:2],  # an embedded face looks ahead
+        tongue=motion.tongue,
     )
 
 
@@ -210,7 +212,9 @@ class Retargeter:
         self._gather(face)
         pose, turn = self._pose(motion, held or self._target.pose)
         gaze = self._target.gaze + self._gaze(motion, turn)
-        return FaceParams(apply_pose(face, pose), pose, self._target.confidence, gaze=gaze)
+        expression = np.zeros(len(ARKIT), np.float32)
+        expression[TONGUE_OUT] = np.clip(motion.tongue * self._gains.mouth, 0.0, 1.0)
+        return FaceParams(apply_pose(face, pose), pose, self._target.confidence, expression, gaze)
 
     def _gaze(self, motion: Motion, turn: Floats) -> Floats:
         """(2,) yaw and pitch of both eyes away from where the target looks, held while they are shut.
