@@ -1,11 +1,11 @@
 """A daemon seen from outside: its log, its descriptors and its processor time, from /proc."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,10 +17,22 @@ Seen = list[tuple[float, Pixels]]
 """When a reader got a picture (monotonic seconds), and the picture."""
 
 
+class Child(Protocol):
+    """What `subprocess.Popen` offers."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Daemon:
     """A running daemon that logs into a file; `camera` is the name of the file that its camera is."""
 
-    def __init__(self, child: subprocess.Popen[bytes], log: Path, camera: str) -> None:
+    def __init__(self, child: Child, log: Path, camera: str) -> None:
         self.child = child
         self._log = log
         self._camera = camera

@@ -8,8 +8,8 @@ that it is not.
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -25,7 +25,9 @@ from xpcam.cli import main
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.pipeline import Pipeline
+from xpcam.rendering.renderer import Look
 from xpcam.settings import Settings
+from xpcam.steering import look_of
 
 HERE = face(where=pose(at=(160, 110), scale=80))
 SWAYING = swaying(40)
@@ -55,6 +57,10 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[Tracker]:
     yield Tracker()
 
 
+def open_look(settings: Settings, _stack: ExitStack) -> Look:
+    return look_of(settings)  # without the mouth's engine
+
+
 def step(pipeline: Pipeline, frame: Frame | None, at: float) -> Pixels:
     """The picture of the real pipeline, with the frame's time code where that is wanted."""
     pixels = draw(pipeline, frame, at)
@@ -74,10 +80,17 @@ def draw_targets(folder: Path) -> None:
     cv2.imwrite(str(folder / "second.png"), 255 - drawn)
 
 
-if __name__ == "__main__":
-    draw_targets(Path(sys.argv[sys.argv.index("--target") + 1]))
+def begin(arguments: Sequence[str]) -> None:
+    """Be `xpcam` with these arguments."""
+    sys.argv[1:] = arguments
+    draw_targets(Path(arguments[arguments.index("--target") + 1]))
     signal.signal(signal.SIGHUP, lambda _number, _frame: fail.set())
     signal.signal(signal.SIGWINCH, toggle)
     setattr(Pipeline, "step", step)  # noqa: B010 - mypy takes an assignment for a method with two selves
     setattr(builders, "open_tracker", open_tracker)  # noqa: B010 - mypy knows that it is another one
+    setattr(builders, "open_look", open_look)  # noqa: B010 - the same
     main()
+
+
+if __name__ == "__main__":
+    begin(sys.argv[1:])

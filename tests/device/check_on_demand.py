@@ -1,6 +1,6 @@
 """The whole daemon from vivid to v4l2loopback: asleep until somebody reads, and one reader that sees no gap.
 
-Runs in the emulated machine after check_v4l2.py. Figures are printed; bounds hold on any machine.
+Runs in the emulated machine (checks.py). Figures are printed; bounds hold on any machine.
 """
 
 import os
@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial, wraps
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
+import cheap_daemon
 import numpy as np
 import time_code
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from check_v4l2 import DEVICE, checked
+from checking import checked
+from four_colours import DEVICE
 from outside import Daemon, Seen, darkest, differ, longest_freeze
 
 from xpcam.demand import GLANCE
@@ -49,27 +52,55 @@ def wait_for(true: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
+class Forked(ForkProcess):
+    """A copy of this process, which has imported what a daemon needs; that takes an emulator long."""
+
+    @property
+    def pid(self) -> int:
+        number = super().pid
+        assert number is not None
+        return number
+
+    def poll(self) -> int | None:
+        return self.exitcode
+
+    def wait(self) -> int | None:
+        self.join()
+        return self.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
 class CheapDaemon(Daemon):
     """cheap_daemon.py, which may be started again."""
 
     def __init__(self, folder: Path, flags: Sequence[str]) -> None:
         log = folder / "log"
-        self._command = (
-            *(sys.executable, str(Path(__file__).with_name("cheap_daemon.py")), "start"),
-            *("--target", f"{folder}/faces", "--camera", f"/dev/{CAMERA}", "--output", str(DEVICE)),
-            *("--size", f"{SIZE[0]}x{SIZE[1]}", "--fps", "10", "--idle-timeout", str(IDLE_TIMEOUT), *flags),
+        self._arguments = (
+            *("start", "--target", f"{folder}/faces", "--camera", f"/dev/{CAMERA}", "--output", str(DEVICE)),
+            *("--size", f"{SIZE[0]}x{SIZE[1]}", "--fps", "10", "--idle-timeout", str(IDLE_TIMEOUT)),
+            *("--interior", "drawn", *flags),
         )
-        super().__init__(self._launched(log), log, CAMERA)
-
-    def _launched(self, log: Path) -> "subprocess.Popen[bytes]":
-        with log.open("ab") as file:
-            return subprocess.Popen(self._command, stdout=file, stderr=file)
+        child = Forked(target=_become_daemon, args=(log, self._arguments))
+        child.start()
+        super().__init__(child, log, CAMERA)
 
     def start(self) -> None:
-        self.child = self._launched(self._log)
+        """Start it again, as a program of its own."""
+        command = (sys.executable, cheap_daemon.__file__, *self._arguments)
+        with self._log.open("ab") as file:
+            self.child = subprocess.Popen(command, stdout=file, stderr=file)
 
     def ended(self) -> bool:
         return self.child.poll() is not None
+
+
+def _become_daemon(log: Path, arguments: Sequence[str]) -> None:
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    cheap_daemon.begin(arguments)
 
 
 @contextmanager
@@ -155,7 +186,7 @@ def check_readers() -> None:
             wait_for(lambda: camera.readers() == 0, f"{held[0]} to go")
 
 
-def check_on_demand(running: Daemon) -> None:
+def check_on_demand(running: Daemon) -> str:
     """asleep until a program reads, awake while it does, asleep again: descriptors and processor time"""
     assert not running.camera_open
     awake = 0.0
@@ -167,10 +198,10 @@ def check_on_demand(running: Daemon) -> None:
             awake = running.share_of_a_core(4)
         wait_for(lambda: not running.camera_open, "the camera to close")
     asleep = running.share_of_a_core(10)
-    print(f"    asleep {asleep:.1%} of an emulated core, awake {awake:.1%}", flush=True)
-    print(f"    a reader waited for the camera, ms: {running.wakes_ms()}", flush=True)
     assert asleep < awake / 4
     assert listed()
+    woke = max(running.wakes_ms())
+    return f"{asleep:.1%} of an emulated core asleep, {awake:.0%} awake; woke in {woke:.0f} ms"
 
 
 def check_polled(running: Daemon) -> None:
@@ -198,7 +229,7 @@ def check_opencv(running: Daemon) -> None:
     wait_for(lambda: not running.camera_open, "the camera to close")
 
 
-def check_latency(running: Daemon) -> None:
+def check_latency(running: Daemon) -> str:
     """a time code in the picture: from the camera's frame to a program that reads"""
     before = len(running.wakes_ms())
     running.child.send_signal(signal.SIGWINCH)
@@ -212,39 +243,52 @@ def check_latency(running: Daemon) -> None:
     assert taken == sorted(taken, key=lambda each: each[1])
     waited = sorted(at - code for at, code in taken)
     middle = waited[len(waited) // 2]
-    print(f"    camera to reader: {middle * 1e3:.0f} ms, median of {len(waited)} pictures", flush=True)
     assert waited[0] > 0
     assert middle < LATE
     wait_for(lambda: not running.camera_open, "the camera to close")
+    return f"{middle * 1e3:.0f} ms, median of {len(waited)}"
 
 
-def check_uninterrupted(running: Daemon) -> None:
+def check_uninterrupted(running: Daemon) -> str:
     """a reader attached through three engine restarts and a change of target sees no error and no gap"""
     before = len(running.wakes_ms())
     with reader() as reading:
         wait_for(partial(woken, running, before + 1), "a frame of the camera")
-        undisturbed = len(reading.seen) + 50
-        wait_for(partial(reading.got, undisturbed), "its pictures")
+        undisturbed = see_some(reading)
         for times in (1, 2, 3):
             running.child.send_signal(signal.SIGHUP)
             wait_for(partial(reloaded, running, times), "new engines")
-        old = reading.seen[-1][1]
-        running.child.send_signal(signal.SIGUSR2)
-        wait_for(lambda: differ(reading.seen[-1][1], old) > OTHER, "the other target")
-        wait_for(partial(reading.got, len(reading.seen) + 20), "its pictures")
-        assert reading.child.poll() is None
-    no_gap(reading.seen, undisturbed)
+        change_target(running, reading)
+    return no_gap(reading.seen, undisturbed)
 
 
-def no_gap(seen: Seen, undisturbed: int) -> None:
+def see_some(reading: Reader) -> int:
+    """So many pictures it has got, undisturbed, when these are over."""
+    undisturbed = len(reading.seen) + 50
+    wait_for(partial(reading.got, undisturbed), "its pictures")
+    return undisturbed
+
+
+def change_target(running: Daemon, reading: Reader) -> None:
+    """The other target comes, and the reader goes on."""
+    old = reading.seen[-1][1]
+    running.child.send_signal(signal.SIGUSR2)
+    wait_for(lambda: differ(reading.seen[-1][1], old) > OTHER, "the other target")
+    wait_for(partial(reading.got, len(reading.seen) + 20), "its pictures")
+    assert reading.child.poll() is None
+
+
+def no_gap(seen: Seen, undisturbed: int) -> str:
     """No black picture, and after the first ones no longer freeze than among them, or half a second."""
     calm, disturbed = longest_freeze(seen[:undisturbed]), longest_freeze(seen[undisturbed:])
-    print(f"    longest time without a new picture: {disturbed:.2f} s, undisturbed {calm:.2f} s", flush=True)
     assert darkest(seen) > BLACK
-    assert disturbed < max(LONGEST, 2 * calm)
+    assert disturbed < max(LONGEST, 2 * calm), (
+        f"{disturbed:.2f} s without a new picture, undisturbed {calm:.2f} s"
+    )
+    return f"{disturbed:.2f} s without a new picture, undisturbed {calm:.2f} s"
 
 
-def on(running: Daemon, check: Callable[[Daemon], None]) -> Callable[[], None]:
+def on(running: Daemon, check: Callable[[Daemon], str | None]) -> Callable[[], str | None]:
     return wraps(check)(partial(check, running))
 
 
@@ -253,7 +297,3 @@ def main() -> None:
     checks = (check_on_demand, check_polled, check_opencv, check_latency, check_uninterrupted)
     with daemon("--no-control") as running:  # one for all: it takes long to start here
         checked([on(running, check) for check in checks], sys.argv[2])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The whole daemon is killed, started again, and hangs under a reader of v4l2loopback: `--keep-output`.
 
-Runs in the emulated machine after check_on_demand.py.
+Runs in the emulated machine (checks.py).
 """
 
 import signal
@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from check_on_demand import OTHER, daemon, no_gap, reader, wait_for
-from check_v4l2 import checked
-from outside import Daemon, differ
+from check_on_demand import change_target, daemon, no_gap, reader, see_some, wait_for
+from checking import checked
+from outside import Daemon
 
 from xpcam.control.instance import find
 from xpcam.virtual_camera.keeping import keep_for
@@ -26,12 +26,11 @@ def follows(running: Daemon, times: int) -> bool:
     return len(running.wakes_ms()) >= times
 
 
-def check_restarted() -> None:
+def check_restarted() -> str:
     """a reader attached while the program is killed and started again, and hangs, sees no error and no gap"""
     with daemon("--keep-output") as running, reader() as reading:
         wait_for(partial(follows, running, 1), "a frame of the camera")
-        undisturbed = len(reading.seen) + 50
-        wait_for(partial(reading.got, undisturbed), "its pictures")
+        undisturbed = see_some(reading)
         keep_for(find("default").keeper, PATIENCE)
         running.child.kill()
         running.child.wait()
@@ -41,17 +40,9 @@ def check_restarted() -> None:
         running.child.send_signal(signal.SIGSTOP)
         time.sleep(HANGS)
         running.child.send_signal(signal.SIGCONT)
-        old = reading.seen[-1][1]
-        running.child.send_signal(signal.SIGUSR2)
-        wait_for(lambda: differ(reading.seen[-1][1], old) > OTHER, "the other target")
-        wait_for(partial(reading.got, len(reading.seen) + 20), "its pictures")
-        assert reading.child.poll() is None
-    no_gap(reading.seen, undisturbed)
+        change_target(running, reading)
+    return no_gap(reading.seen, undisturbed)
 
 
 def main() -> None:
     checked((check_restarted,), sys.argv[2])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,99 +1,52 @@
-"""The V4L2 writer against the v4l2loopback driver that is loaded; guest.sh starts this.
+"""The V4L2 writer against the v4l2loopback driver that is loaded; checks.py calls this.
 
-Each check prints one line; the first that fails ends the run with its traceback.
+Each check prints one line; the first that fails ends the run with its traceback. A program takes an emulated
+processor seconds to start: ffmpeg reads where that is what is checked, v4l2-ctl elsewhere.
 """
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 from check_browser import bgr, seen_by_chromium
+from checking import checked
+from four_colours import (
+    COLOURS,
+    DEVICE,
+    PATIENCE,
+    SIZE,
+    TOLERANCE,
+    open_device,
+    other_writer,
+    read,
+    read_with_ffmpeg,
+    same,
+    writing,
+)
 
 from xpcam.devices import list_devices
 from xpcam.errors import OutputError
-from xpcam.frame import Pixels
-from xpcam.virtual_camera import VirtualCamera, open_output
+from xpcam.virtual_camera import open_output
 from xpcam.virtual_camera.v4l2_ioctl import S_FMT, Linux, i420, pack_format
 
-DEVICE = Path("/dev/video10")
 SPARE = Path("/dev/video11")  # a second loopback device, of another name
 CAMERA = Path("/dev/video0")  # vivid
-SIZE = (640, 360)
-COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 128, 128))  # BGR of the four quarters
-PATIENCE = 300  # seconds; the machine is emulated, perhaps on a busy one
-TOLERANCE = 6  # levels: two roundings of YUV
-
-
-def picture(size: tuple[int, int]) -> Pixels:
-    """Four quarters of one colour each."""
-    width, height = size
-    pixels = np.empty((height, width, 3), np.uint8)
-    halves = (
-        (slice(0, height // 2), slice(height // 2, height)),
-        (slice(0, width // 2), slice(width // 2, width)),
-    )
-    for number, colour in enumerate(COLOURS):
-        pixels[halves[0][number // 2], halves[1][number % 2]] = colour
-    return pixels
-
-
-def same(pixels: Pixels) -> bool:
-    """Whether the middle of each quarter has its colour."""
-    height, width = pixels.shape[:2]
-    centres = [pixels[height * y // 4, width * x // 4] for y in (1, 3) for x in (1, 3)]
-    return bool(np.abs(np.array(centres, int) - np.array(COLOURS)).max() <= TOLERANCE)
-
-
-@contextmanager
-def writing(output: VirtualCamera, size: tuple[int, int] = SIZE) -> Iterator[None]:
-    """Frames are written to an open output as long as this lasts; then it is closed."""
-    stop = threading.Event()
-    buffer = output.convert(picture(size))
-    output.write(buffer)
-
-    def write() -> None:
-        while not stop.wait(0.05):
-            output.write(buffer)
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        output.close()
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
-@contextmanager
-def other_writer() -> Iterator[subprocess.Popen[bytes]]:
-    """This script as a second process that writes until it is killed."""
-    with process(sys.executable, __file__, "write") as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"writing\n"
-        yield child
-
-
-def open_device(size: tuple[int, int] = SIZE) -> VirtualCamera:
-    return open_output("auto", size=size, fps=30)
+FLAGS = (  # of what has nothing to do with cameras
+    "--disable-extensions",
+    "--disable-component-update",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-features=Translate,MediaRouter,OptimizationHints",
+)
 
 
 def refusal(spec: str, size: tuple[int, int] = SIZE) -> str:
@@ -105,20 +58,6 @@ def refusal(spec: str, size: tuple[int, int] = SIZE) -> str:
         return str(error)
     output.close()
     raise AssertionError(f"{spec} was opened at {size}, a refusal was wanted")
-
-
-def read_with_ffmpeg(size: tuple[int, int], frames: int = 3) -> Pixels:
-    """The last of some frames, as ffmpeg reads them."""
-    command = ("ffmpeg", "-v", "error", "-f", "v4l2", "-i", str(DEVICE), "-frames:v", str(frames))
-    raw = subprocess.run(
-        (*command, "-f", "rawvideo", "-pix_fmt", "bgr24", "-"),
-        capture_output=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert raw.returncode == 0, raw.stderr.decode()
-    pixels: Pixels = np.frombuffer(raw.stdout, np.uint8).reshape(frames, size[1], size[0], 3)[-1]
-    return pixels
 
 
 def check_lifecycle() -> None:
@@ -146,11 +85,10 @@ def check_hd() -> None:
 
 def check_killed() -> None:
     """A writer killed without warning leaves a device that starts again."""
-    with other_writer() as child:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    with other_writer() as pid:
+        os.kill(pid, signal.SIGKILL)
     with writing(open_device()):
-        assert same(read_with_ffmpeg(SIZE))
+        assert same(read(SIZE))
 
 
 def check_stuck() -> None:
@@ -166,7 +104,7 @@ def check_stuck() -> None:
     assert stuck == (sys.argv[1] == "0.12.7")
     for _ in range(2):
         with writing(open_device()):
-            assert same(read_with_ffmpeg(SIZE))
+            assert same(read(SIZE))
 
 
 def check_pyvirtualcam() -> None:
@@ -177,7 +115,7 @@ def check_pyvirtualcam() -> None:
     with writing(open_output("pyvirtualcam", size=SIZE, fps=30)):
         assert same(read_with_ffmpeg(SIZE))
     with writing(open_device()):
-        assert same(read_with_ffmpeg(SIZE))
+        assert same(read(SIZE))
 
 
 def check_chromium() -> None:
@@ -187,7 +125,7 @@ def check_chromium() -> None:
         return
     size = (1280, 720)
     with writing(open_device(size), size):
-        seen = seen_by_chromium()
+        seen = seen_by_chromium(flags=FLAGS)
     assert seen.get("size"), seen
     assert str(seen["label"]).startswith("Xpression Cam")
     assert np.abs(np.array(bgr(seen["rgb"])) - np.array(COLOURS)).max() <= TOLERANCE, seen
@@ -195,12 +133,12 @@ def check_chromium() -> None:
 
 def check_busy() -> None:
     """A living writer, ours or ffmpeg, is named and left alone."""
-    with other_writer() as child:
-        assert str(child.pid) in refusal(str(DEVICE))
+    with other_writer() as pid:
+        assert str(pid) in refusal(str(DEVICE))
         with closing(open_device()) as spare:  # ours is busy
             print(f"    {spare.description}")
             assert f"Spare ({SPARE})" in spare.description
-        assert child.poll() is None
+        os.kill(pid, 0)  # it lives
         assert same(read_with_ffmpeg(SIZE))
     source = ("-re", "-f", "lavfi", "-i", f"color=c=gray:size={SIZE[0]}x{SIZE[1]}:rate=10")
     with process("ffmpeg", "-v", "error", *source, "-pix_fmt", "yuv420p", "-f", "v4l2", str(DEVICE)) as child:
@@ -234,7 +172,7 @@ def check_other_size() -> None:
         reader.kill()
         reader.wait()
     with writing(open_device((320, 240)), (320, 240)):
-        assert same(read_with_ffmpeg((320, 240)))
+        assert same(read((320, 240)))
 
 
 def check_foreign() -> None:
@@ -244,6 +182,16 @@ def check_foreign() -> None:
     assert "no video device" in refusal("v4l2:/dev/null")
 
 
+@contextmanager
+def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -251,30 +199,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         time.sleep(0.2)
 
 
-def write_forever() -> None:
-    output = open_device()
-    buffer = output.convert(picture(SIZE))
-    output.write(buffer)
-    print("writing", flush=True)
-    while True:
-        output.write(buffer)
-        time.sleep(0.05)
-
-
-def checked(checks: Sequence[Callable[[], None]], wanted: str) -> None:
-    """Run those that are wanted ("all", or names with commas between); table.py reads what is printed."""
-    for check in checks:
-        name = check.__name__.removeprefix("check_")
-        if wanted != "all" and name not in wanted.split(","):
-            continue
-        print(f"  {name}: {check.__doc__}", flush=True)
-        check()
-        print(f"  {name}: passed", flush=True)
-
-
 def main() -> None:
-    if sys.argv[1] == "write":
-        write_forever()
     checks = (
         check_lifecycle,
         check_hd,
@@ -287,7 +212,3 @@ def main() -> None:
         check_foreign,
     )
     checked(checks, sys.argv[2])
-
-
-if __name__ == "__main__":
-    main()

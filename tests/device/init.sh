@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # First process of the emulated machine: mounts the host's files read-only and runs $guest among them.
-# The kernel hands over what its command line sets: guest, versions, cache, project, python, checks.
+# The kernel hands over what its command line sets: guest, version, cache, project, python, checks.
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Runs the V4L2 writer against the real v4l2loopback driver, in an emulated machine (QEMU), so that neither
-# this machine's kernel nor its devices are touched: kernel and drivers are fetched and unpacked, not installed.
+# Runs the V4L2 writer, and the daemon with it, against the real v4l2loopback driver, in emulated machines (QEMU),
+# so that neither this machine's kernel nor its devices are touched: kernel and drivers are fetched and unpacked,
+# not installed. One machine for each version of the driver, side by side; when one fails, the others are ended.
+# Where all checks pass, their table is written into docs/virtual-camera.md.
 #
 #   make test-device                      which is
 #   tests/device/run.sh [VERSION...]      versions of v4l2loopback, 0.12.7 and 0.15.0 where none is named; 0.13.2
 #
 # Wants Debian 12 (its 6.1 kernel) and the packages named below, which root gets installed and others are
 # told of; ends with 77 and the reason where it cannot run.
-# Chromium and pyvirtualcam are checked too where they are installed.
 # XPCAM_PYTHON: the interpreter with the project's dependencies (default: .venv/bin/python).
-# XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of check_v4l2.py);
+# XPCAM_DEVICE_CHECKS: names of the checks to run, with commas between (default: all of checks.py);
 #   "camera" runs check_camera.py, the webcams, instead; "service" boots systemd and runs check_service.py.
 # XPCAM_DEVICE_CACHE: keeps the unpacked kernel and drivers (150 MB of packages, made once).
 set -euo pipefail
@@ -18,7 +19,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 project=$(cd "$here/../.." && pwd)
 python=${XPCAM_PYTHON:-$project/.venv/bin/python}
 cache=${XPCAM_DEVICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xpcam-device}
-packages="qemu-system-x86 busybox-static cpio kmod make gcc v4l-utils ffmpeg"
+packages="qemu-system-x86 busybox-static cpio kmod make gcc v4l-utils ffmpeg chromium"
+checks=${XPCAM_DEVICE_CHECKS:-all}
+# shellcheck source=machines.sh
+. "$here/machines.sh"
 
 # Debian 12, its backports, Debian 13.
 declare -A package=([0.12.7]=0.12.7-2 [0.13.2]=0.13.2-1~bpo12+1 [0.15.0]=0.15.0-2)
@@ -32,7 +36,7 @@ skip() { echo "skipped: $1"; exit 77; }
 
 missing() {
     local tool found=
-    for tool in qemu-system-x86_64 busybox cpio modprobe make gcc v4l2-ctl ffmpeg; do
+    for tool in qemu-system-x86_64 busybox cpio modprobe make gcc v4l2-ctl ffmpeg chromium; do
         PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null || found+="$tool "
     done
     echo "${found% }"
@@ -109,40 +113,37 @@ copy_checkout() { # compiled, which an emulated processor takes long for; and ed
     "$python" -m compileall -q "$cache/checkout/xpcam" "$cache/checkout/tests"
 }
 
-boot() { # $1: versions with commas between; none for the checks that need no more than one
-    local log=$cache/guest.log
-    # KVM is not asked for: this has to run where there is none. Nehalem is what NumPy needs (x86-64-v2) and no
-    # more: with "max" QEMU 7.2 reads past the end of an array in AVX's masked loads, and programs crash by
-    # chance (np.exp of an array that ends where its page does). no_timer_check: on a busy host the kernel
-    # takes the late ticks of the emulated timer for a fault of the board, and stops.
-    timeout --foreground 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 2 -machine q35 -m 4096 \
-        -display none -nodefaults -serial stdio -no-reboot \
-        -kernel "$cache/root/boot/vmlinuz-$kernel" -initrd "$cache/initrd.gz" \
-        -append "console=ttyS0 panic=-1 quiet mitigations=off nokaslr no_timer_check systemd.show_status=no guest=$cache/checkout/tests/device/guest.sh versions=$1 \
-cache=$cache project=$cache/checkout python=$python checks=${XPCAM_DEVICE_CHECKS:-all}" \
-        -fsdev "local,id=r,path=/,security_model=none,readonly=on,multidevs=remap" \
-        -device virtio-9p-pci,fsdev=r,mount_tag=root </dev/null | sed -u 's,\r,,g' | tee "$log" || true
-    grep -q '^GUEST_RC=0$' "$log" # the machine's own exit status says nothing
+fetch_pyvirtualcam() { # beside the environment: the project does not depend on it
+    local folder=$cache/pyvirtualcam
+    rm -rf "$folder"
+    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder" "pyvirtualcam>=0.14" \
+        || echo "pyvirtualcam cannot be fetched: its check will be skipped"
 }
 
 require
 PATH=$PATH:/sbin:/usr/sbin
 mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock -n 9 || { echo "another run uses $cache: wait for its end, or set XPCAM_DEVICE_CACHE"; exit 1; }
 fetch_kernel
 kernel=$(cat "$cache/kernel.name")
 make_initrd
 copy_checkout
-[ $# -gt 0 ] || set -- 0.12.7 0.15.0
+fetch_pyvirtualcam
+[ $# -gt 0 ] || case $checks in all) set -- 0.12.7 0.15.0 ;; *) set -- 0.15.0 ;; esac
 for version in "$@"; do
     [ -n "${package[$version]:-}" ] || { echo "unknown version $version: known are ${!package[*]}"; exit 2; }
     build_driver "$version"
 done
-if [ "${XPCAM_DEVICE_CHECKS:-all}" = service ]; then
+if [ "$checks" = service ]; then
     [ $# -eq 1 ] || { echo "the service is checked with one version of the driver, found $*: name one"; exit 2; }
     install_driver "$1"
 fi
-versions="$*"
 echo "made ready in $SECONDS s"
-boot "${versions// /,}" || { echo "FAILED with v4l2loopback $*"; exit 1; }
-"$python" "$here/table.py" "$cache/guest.log" "$@"
+passed=yes
+run_machines "$@" || passed=
+docs=()
+[ -z "$passed" ] || [ "$checks" != all ] || docs=(--docs "$project/docs/virtual-camera.md" --seconds "$SECONDS")
+"$python" "$here/table.py" "$cache" "$@" "${docs[@]}"
+[ -n "$passed" ] || exit 1
 echo "passed with v4l2loopback $*, in $SECONDS s"
