@@ -36,7 +36,8 @@ def test_the_real_process(tmp_path: Path) -> None:
             show(camera, level)
         assert camera.readers() in (0, 1)
         os.kill(process_of(keeping.place), signal.SIGKILL)
-        until(lambda: camera.convert(grey(9)).base is None)  # no longer in the memory that both had
+        pixels = grey(9)
+        until(lambda: camera.convert(pixels) is pixels)  # no longer in the memory that both had
         with pytest.raises(OutputError, match="holds the output"):
             show(camera, 9)
         assert camera.readers() == 0

@@ -150,7 +150,7 @@ def check_hung() -> None:
 
 
 def check_kept() -> None:
-    """With keep_output a reader sees the target move while the program is dead; a stop ends the keeper too"""
+    """With keep_output a reader sees the target move while the program is dead or started again"""
     SETTINGS.write_text(SETTINGS.read_text() + "keep_output = true\n")
     run(*SYSTEMCTL, "restart", UNIT)
     keeper = run("pgrep", "-x", "xpcam-keeper")
@@ -168,9 +168,18 @@ def check_kept() -> None:
         print(f"    of 15 pictures {len(seen)} differed while it was dead, {len(seen_then)} then", flush=True)
         assert min(len(seen), len(seen_then)) > 8
         assert run("pgrep", "-x", "xpcam-keeper") == keeper
+        run(*SYSTEMCTL, "restart", UNIT)
+        seen = {reader.stdout.read(nbytes) for _ in range(30)}
+        print(f"    of 30 pictures {len(seen)} differed through systemctl restart", flush=True)
+        assert len(seen) > 16
+        assert run("pgrep", "-x", "xpcam-keeper") == keeper
         run(*SYSTEMCTL, "stop", UNIT)
+        wait_for("the keeper has ended", no_keeper)
         reader.kill()
-    assert subprocess.run(("pgrep", "-x", "xpcam-keeper"), check=False, capture_output=True).returncode == 1
+
+
+def no_keeper() -> bool:
+    return subprocess.run(("pgrep", "-x", "xpcam-keeper"), check=False, capture_output=True).returncode == 1
 
 
 def check_stopped() -> None:

@@ -43,13 +43,16 @@ run_machines() {
         tail -q -n +1 -f --pid $! "$cache/guest-$version.log" | sed -u "s,\r,,g;s,^,$version | ," &
     done
     while [ ${#machines[@]} -gt 0 ]; do
-        wait -n -p machine "${!machines[@]}" || true # a machine's own exit status says nothing
-        version=${machines[$machine]}
-        unset "machines[$machine]"
-        grep -q '^GUEST_RC=0' "$cache/guest-$version.log" && continue
-        end_machines
-        echo "FAILED with v4l2loopback $version"
-        return 1
+        sleep 0.5 # wait -n forgets who ended before it was called
+        for machine in "${!machines[@]}"; do
+            ! kill -0 "$machine" 2>/dev/null || continue
+            version=${machines[$machine]}
+            unset "machines[$machine]"
+            grep -q '^GUEST_RC=0' "$cache/guest-$version.log" && continue # its own exit status says nothing
+            end_machines
+            echo "FAILED with v4l2loopback $version"
+            return 1
+        done
     done
     wait # for what they said last
 }

@@ -2,7 +2,7 @@
 # Runs the V4L2 writer, and the daemon with it, against the real v4l2loopback driver, in emulated machines (QEMU),
 # so that neither this machine's kernel nor its devices are touched: kernel and drivers are fetched and unpacked,
 # not installed. One machine for each version of the driver, side by side; when one fails, the others are ended.
-# Where all checks pass, their table is written into docs/virtual-camera.md.
+# Where no version and no check is named and all pass, their table is written into docs/virtual-camera.md.
 #
 #   make test-device                      which is
 #   tests/device/run.sh [VERSION...]      versions of v4l2loopback, 0.12.7 and 0.15.0 where none is named; 0.13.2
@@ -130,7 +130,11 @@ kernel=$(cat "$cache/kernel.name")
 make_initrd
 copy_checkout
 fetch_pyvirtualcam
-[ $# -gt 0 ] || case $checks in all) set -- 0.12.7 0.15.0 ;; *) set -- 0.15.0 ;; esac
+page=()
+if [ $# -eq 0 ]; then
+    set -- 0.15.0
+    if [ "$checks" = all ]; then set -- 0.12.7 0.15.0; page=(--docs "$project/docs/virtual-camera.md"); fi
+fi
 for version in "$@"; do
     [ -n "${package[$version]:-}" ] || { echo "unknown version $version: known are ${!package[*]}"; exit 2; }
     build_driver "$version"
@@ -140,10 +144,6 @@ if [ "$checks" = service ]; then
     install_driver "$1"
 fi
 echo "made ready in $SECONDS s"
-passed=yes
-run_machines "$@" || passed=
-docs=()
-[ -z "$passed" ] || [ "$checks" != all ] || docs=(--docs "$project/docs/virtual-camera.md" --seconds "$SECONDS")
-"$python" "$here/table.py" "$cache" "$@" "${docs[@]}"
-[ -n "$passed" ] || exit 1
+run_machines "$@" || { "$python" "$here/table.py" "$cache" "$@"; exit 1; }
+"$python" "$here/table.py" "$cache" "$@" --seconds "$SECONDS" "${page[@]}"
 echo "passed with v4l2loopback $*, in $SECONDS s"
