@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from buried import buried
 from controlled import HERE, black, kept, loader, picture, shade
 from faces import Replay, face
 from poison import PoisonedCamera, Recorder, poison_in
@@ -219,15 +221,18 @@ def xpcam(*arguments: str, code: int = 0) -> str:
     return ended.stdout + ended.stderr
 
 
-def test_a_run_in_the_background_from_the_command_line(tmp_path: Path) -> None:
+def studio_portrait() -> str:
     import openpeople
 
-    portrait = openpeople.curated.get("P009").asset_path("studio_portrait")
+    return str(openpeople.curated.get("P009").asset_path("studio_portrait"))
+
+
+def test_a_run_in_the_background_from_the_command_line() -> None:
     assert "no xpcam called 'default' runs" in xpcam("status", code=8)
-    assert "anna: still" in xpcam("target", "add", str(portrait), "--as", "anna")
+    assert "anna: still" in xpcam("target", "add", studio_portrait(), "--as", "anna")
     begin = ("start", "--target", "anna", "--camera", "demo", "--output", "none", "--size", "320x240")
     assert "no such file" in xpcam(*begin, "--target", "nobody", "--detach", code=8)
-    try:
+    with buried():
         assert "'default' runs" in xpcam(*begin, "--detach")
         status = json.loads(xpcam("status", "--json"))
         assert status["engines"] == {"face_params": "cpu", "face_detector": "cpu", "mouth": "cpu"}
@@ -242,9 +247,29 @@ def test_a_run_in_the_background_from_the_command_line(tmp_path: Path) -> None:
         assert again["pid"] != status["pid"]
         assert Client("default").ask("GET", "/settings")["mouth"] == 0.5
         assert "camera: demo" in xpcam("logs") or "output: no output" in xpcam("logs")
-    finally:
         assert "has ended" in xpcam("stop")
     assert "no xpcam" in xpcam("stop", code=8)
+
+
+def test_a_run_in_the_background_ends_with_the_test_that_started_it() -> None:
+    starts = (
+        "import sys; from buried import buried; from test_control_run import xpcam\n"
+        "with buried(): xpcam(*sys.argv[1:]); print('started', flush=True); sys.stdin.read()"
+    )
+    begin = ("start", "--target", studio_portrait(), "--camera", "demo", "--output", "none", "--detach")
+    with subprocess.Popen(
+        (sys.executable, "-c", starts, *begin),
+        cwd=Path(__file__).parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as test:
+        assert test.stdout is not None
+        assert test.stdout.readline() == b"started\n"
+        pid = instances.find("default").pid()
+        assert pid is not None
+        os.killpg(test.pid, signal.SIGKILL)
+    until(lambda: instances.find("default").pid() is None)
 
 
 def test_the_view_that_follows_a_run(monkeypatch: pytest.MonkeyPatch, target: Path) -> None:
