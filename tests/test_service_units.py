@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from xpcam import errors
+from xpcam import daemon, errors
+from xpcam.control.instance import Instance
 from xpcam.service.plan import _unit
+from xpcam.settings import Settings
+from xpcam.virtual_camera.keeping import Keeping, StandIn
 
 ROOT = Path(__file__).parent.parent / "systemd"
 UNITS = ("xpcam@.service", "xpcam.service")
@@ -65,6 +68,23 @@ def test_what_a_person_must_mend_is_not_tried_again(name: str, tmp_path: Path) -
     codes = f"{errors.SettingsError.exit_code} {errors.TargetError.exit_code}"
     assert f"\nRestartPreventExitStatus={codes}\n" in text
     assert "\nLimitCORE=0\n" in text  # a memory image holds camera pictures
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_keeper_outlives_a_restart_and_ends_with_a_stop(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = unit(name, tmp_path).read_text()
+    assert "\nKillMode=process\n" in text
+    assert "\nRuntimeDirectory=" in text
+    assert "\nRuntimeDirectoryPreserve=restart\n" in text  # removed at a stop, and at nothing else
+    one, kept = Instance("x", tmp_path), Settings(keep_output=True)
+    assert daemon._keeping(kept, one, StandIn()) == Keeping(one.keeper, StandIn())
+    monkeypatch.setenv("NOTIFY_SOCKET", "@x")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "systemd"))
+    held = daemon._keeping(kept, one, StandIn())
+    assert held == Keeping(tmp_path / "systemd" / one.keeper.name, StandIn(), stays=daemon.RESTARTS)
+    assert f"\nTimeoutStartSec={daemon.RESTARTS / 60:.0f}min\n" in text
 
 
 def test_the_driver_is_loaded_as_the_rest_of_the_program_says() -> None:

@@ -221,6 +221,17 @@ def test_it_waits_for_a_restart_once(held: Held) -> None:
     assert held.outputs[0].closed
 
 
+def test_one_that_waits_ends_when_systemd_removes_its_folder(held: Held) -> None:
+    camera = held.run()
+    held.place.unlink()
+    show(camera, 5)
+    held.wait(lambda: held.shows(5))  # a run has it: nothing happens
+    held.keeper._stay_until = held.time + 300
+    camera.close()
+    held.thread.join(10)
+    assert held.outputs[0].closed
+
+
 def test_nobody_is_waited_for_for_ever(held: Held) -> None:
     die(held.run())
     held.wait(lambda: held.keeper._run is None)

@@ -4,6 +4,7 @@ import logging
 import socket
 from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
+from typing import Final
 
 from xpcam.builders import open_governor, open_pipeline, open_steering
 from xpcam.camera.opening import Camera, Known, check_camera, open_camera
@@ -18,13 +19,15 @@ from xpcam.output_switch import Format, OutputSwitch
 from xpcam.progress import Bar, no_bar
 from xpcam.rehearsal import rehearsing
 from xpcam.retargeting.parameter_file import ParameterFile
-from xpcam.service.notify import Heartbeat
+from xpcam.service.notify import Heartbeat, folder_of_service
 from xpcam.settings import Settings
 from xpcam.signals import call_on_signal, stop_on_signals
 from xpcam.target_loader import default_store
 from xpcam.virtual_camera import VirtualCamera, open_output
-from xpcam.virtual_camera.keeping import Keeping, StandIn, dismiss
+from xpcam.virtual_camera.keeping import Keeping, StandIn, dismiss, keep_for
 from xpcam.wiring import Wiring
+
+RESTARTS: Final = 300.0  # seconds a service may take to be there again, as its unit says
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ def run_live(settings: Settings, bar: Bar = no_bar) -> RunReport:
         first = Format(settings.output, settings.size, settings.fps)
         output = stack.enter_context(closing(OutputSwitch(partial(_open_output, keeping), first)))
         log.info("output: %s", output.description)
+        if keeping is not None and keeping.stays:
+            stack.callback(keep_for, keeping.place, keeping.stays)  # before the output is closed
         stack.callback(heart.stopping)
         steering = open_steering(settings, pipeline, stack)
         if settings.keep_output:
@@ -85,10 +90,15 @@ def _keeping(settings: Settings, instance: Instance | None, stand_in: StandIn) -
         raise SettingsError(
             "--keep-output with --no-control: wanted the run's folder, for a socket; leave one of them out"
         )
-    keeping = Keeping(instance.keeper, stand_in) if settings.keep_output and instance is not None else None
-    if instance is not None and keeping is None:
+    if instance is None:
+        return None
+    if not settings.keep_output:
         dismiss(instance.keeper)  # one that waits for a run which died holds the output
-    return keeping
+        return None
+    folder = folder_of_service()
+    if folder is None:
+        return Keeping(instance.keeper, stand_in)
+    return Keeping(folder / instance.keeper.name, stand_in, stays=RESTARTS)
 
 
 def _serving(control: Control, instance: Instance, port: int) -> AbstractContextManager[None]:

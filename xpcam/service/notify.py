@@ -8,11 +8,22 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 SAID_EVERY = 10.0  # seconds between two STATUS lines
 FED = 4  # a watchdog is fed this often in the time it allows
 
 log = logging.getLogger(__name__)
+
+
+def folder_of_service(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The folder that systemd keeps while this service is started again, and removes when it is stopped.
+
+    None where this is no service, or none that has such a folder (RuntimeDirectory).
+    """
+    given = environment.get("RUNTIME_DIRECTORY", "")
+    return Path(given) if given and environment.get("NOTIFY_SOCKET") else None
+
 
 Send = Callable[[str], None]
 """Hands one message to the service manager."""

@@ -60,6 +60,7 @@ class Keeper:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listening = listening
+        self._place = Path(listening.getsockname())
         self._opener = opener
         self._now = now
         self._selector = selectors.DefaultSelector()
@@ -87,9 +88,9 @@ class Keeper:
 
     @property
     def over(self) -> bool:
-        """Whether nobody needs it any more."""
+        """Whether nobody needs it any more; at a stop systemd removes its folder, and its socket with it."""
         until = max(self._left_at + LINGER, self._stay_until)
-        return self._over or (self._run is None and self._now() > until)
+        return self._over or (self._run is None and (self._now() > until or not self._place.exists()))
 
     def step(self, seconds: float) -> None:
         """Do what is to be done, waiting for it that long at most."""
@@ -106,7 +107,7 @@ class Keeper:
     def close(self) -> None:
         """Give everything back, the output first: who waits for that is told by the end of its line."""
         self._close_output()
-        Path(self._listening.getsockname()).unlink(missing_ok=True)
+        self._place.unlink(missing_ok=True)
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()

@@ -24,10 +24,12 @@ class Keeping:
     Attributes:
         place: its socket, in a folder that only this user may enter.
         stand_in: what it shows alone.
+        stays: seconds for which it waits for another run when this one ends; it ends with its socket, too.
     """
 
     place: Path
     stand_in: StandIn = field(default_factory=StandIn)
+    stays: float = 0.0
 
 
 def keep_for(place: Path, seconds: float) -> None:
