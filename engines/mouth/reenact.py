@@ -1,11 +1,12 @@
 """A person on video is their own target: does what is painted between their lips resemble what was there?
 
-    python -m engines.mouth.reenact --clips DIR [--model engines/mouth/mouth.onnx]
+    python -m engines.mouth.reenact --clips DIR [--model engines/mouth/mouth.onnx] [--begin shut]
 
 Each clip's first picture is the target, moved by the product's own tracker; the mouth's crops of output and clip are
 compared by structural similarity: over all pictures, over those with the lips clearly apart, and in these inside the
 lips alone; and the last two again for the clips whose first picture has its lips shut, the only ones in which an
 interior has to be made. "pasted" is the bound: the clip's own mouth laid between the lips of `off`.
+With --begin shut the picture with its lips most shut is the target, in place of the first: in all clips one is made.
 """
 
 import argparse
@@ -62,15 +63,24 @@ def alike(look: Look, seen: list[tuple[Pixels, FaceParams]], *, pasted: bool = F
         likeness = similarity(grey(made), grey(truth))
         middle, inside = slice(CROP // 5, -CROP // 5), mask > 0.5
         within = likeness[inside].mean() if inside.any() else np.nan
-        apart = fl.gap(fl.unpose(params.landmarks, params.pose, depth=0.0), fl.LIPS_APART)
-        rows.append((likeness[middle, middle].mean(), within, apart))
+        rows.append((likeness[middle, middle].mean(), within, apart_in(params)))
     return np.array(rows, np.float32)
 
 
 def shut(seen: list[tuple[Pixels, FaceParams]]) -> bool:
     """Whether the first picture has its lips shut."""
-    face = seen[0][1]
-    return fl.gap(fl.unpose(face.landmarks, face.pose, depth=0.0), fl.LIPS_APART) < OWN_OPEN
+    return apart_in(seen[0][1]) < OWN_OPEN
+
+
+def apart_in(face: FaceParams) -> float:
+    """How far the lips are apart, outer-eye distances."""
+    return fl.gap(fl.unpose(face.landmarks, face.pose, depth=0.0), fl.LIPS_APART)
+
+
+def most_shut_first(seen: list[tuple[Pixels, FaceParams]]) -> list[tuple[Pixels, FaceParams]]:
+    """The clip with the picture whose lips are most shut put first."""
+    index = min(range(len(seen)), key=lambda one: apart_in(seen[one][1]))
+    return [seen[index], *seen[:index], *seen[index + 1 :]]
 
 
 def table_row(name: str, clips: list[Floats], begins_shut: list[bool]) -> str:
@@ -88,11 +98,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--begin", choices=("first", "shut"), default="first")
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("mouth.onnx"))
     options = parser.parse_args()
     engine = MouthEngine(options.model, device="cpu")
     looks = {name: Look(interior=name) for name in INTERIORS} | {"engine": Look(engine=engine)}
     seen = [tracked(clip) for clip in sorted(options.clips.glob("*.m*"))]
+    if options.begin == "shut":
+        seen = [most_shut_first(clip) for clip in seen]
     begins_shut = [shut(clip) for clip in seen]
     print("| interior | all | lips apart | inside these | apart, shut at first | inside these |")
     print("| --- | --- | --- | --- | --- | --- |")
