@@ -24,7 +24,7 @@ demo: $(VENV)/demo  ## the main job on the built-in driver: a generated portrait
 test: $(VENV)/dev  ## every test (those that need hardware say why they are skipped)
 	@$(BIN)/python -m pytest
 
-test-device: $(VENV)/dev  ## the virtual camera against the real kernel driver (Debian 12; some 7 minutes)
+test-device: $(VENV)/dev  ## the virtual camera against the real kernel driver (Debian 12; six minutes)
 	@tests/device/run.sh || [ $$? -eq 77 ]
 
 SECONDS = 300
