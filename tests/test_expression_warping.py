@@ -62,6 +62,21 @@ def test_expressions_are_varied(landmarks: Floats) -> None:
     assert abs(np.corrcoef(opening, width)[0, 1]) < 0.6  # or the one could be read off the other
 
 
+def test_calm_speech_moves_less_and_leaves_brows(landmarks: Floats) -> None:
+    rng = np.random.default_rng(0)
+    calm, any_ = (
+        np.stack([warping.random_warp(rng, landmarks, NO_SHAPES, POOL, calm).after for _ in range(60)])
+        for calm in (True, False)
+    )
+
+    def opening(faces: Floats) -> Floats:
+        return np.asarray(np.linalg.norm(faces[:, 13, :2] - faces[:, 14, :2], axis=1))
+
+    assert 0.02 * 110 < opening(calm).std() < 0.7 * opening(any_).std()
+    brows = [np.linalg.norm(faces[:, 105, :2] - faces[:, 33, :2], axis=1).std() for faces in (calm, any_)]
+    assert brows[0] < 0.5 * brows[1]
+
+
 def test_a_closing_lid_covers_the_eye_instead_of_squeezing_it(landmarks: Floats) -> None:
     """A dark pupil keeps its width and height until the lid hides it."""
     picture = np.full((SIZE, SIZE, 3), 200, np.uint8)

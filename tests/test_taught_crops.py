@@ -90,3 +90,19 @@ def test_shards_tell_their_portraits_apart(shard: Path) -> None:
     both = Shards([shard, shard])
     assert len(both) == 4
     assert len(set(both.portrait.tolist())) == 2
+
+
+def test_small_files_are_drawn_from_as_often_as_large_ones(shard: Path, tmp_path: Path) -> None:
+    large = dict(np.load(shard, allow_pickle=False))
+    size = int(large["offset"][1])
+    large["jpeg"] = np.concatenate([large["jpeg"][:size]] * 20)
+    large["offset"] = np.arange(21) * size
+    for name in ("landmarks", "scores", "portrait"):
+        large[name] = np.repeat(large[name][:1], 20, axis=0)
+    np.savez(tmp_path / "large.npz", allow_pickle=False, **large)
+    shards = Shards([tmp_path / "large.npz", shard])
+    rng = np.random.default_rng(0)
+    firsts = [shards.portrait_of(rng) for _ in range(400)]
+    assert 140 < sum(first == 20 for first in firsts) < 260
+    assert {first % 2 for first in firsts} == {0}
+    assert set(firsts) == set(range(0, 22, 2))

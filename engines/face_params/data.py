@@ -159,7 +159,7 @@ class CropMaker:
 
     def taught(self, shards: Shards) -> list[tuple[Pixels, Floats, bool]]:
         """Two samples of one portrait that the teacher has labelled."""
-        first = 2 * int(self._rng.integers(len(shards) // 2))
+        first = shards.portrait_of(self._rng)
         mirror = bool(self._rng.random() < 0.5)
         pair = [shards.sample(self._rng, index, mirror) for index in (first, first + 1)]
         return [(self.before_a_camera(crop, landmarks), landmarks, True) for crop, landmarks in pair]

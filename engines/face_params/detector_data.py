@@ -179,6 +179,9 @@ class DetectorTask:
         del pretrained  # it learns from nothing
         return DetectorNet()
 
+    def teach(self, network: nn.Module) -> None:
+        network.train()
+
     def step(self, network: nn.Module, batch: list[Tensor]) -> dict[str, Tensor]:
         pictures, score, geometry = (part.to(self.device) for part in batch)
         with torch.autocast(self.device.type, torch.bfloat16):

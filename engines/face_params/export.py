@@ -27,8 +27,9 @@ from engines.face_params.evaluate import judge, load_clips
 from engines.face_params.face_free import texture
 from engines.face_params.network import CROP, DetectorNet, LandmarkNet
 from engines.face_params.parameter_net import ParameterNet
-from engines.face_params.warping import lip_sides
+from engines.face_params.warping import corner_reach, lip_sides
 from engines.tensorrt_operators import require
+from xpcam.face import landmarks as fl
 from xpcam.inference.accuracy import TOLERANCES
 
 VERSION = "2.1"
@@ -36,6 +37,8 @@ OPSET = 17
 # Under doubt a network says the mean of all that could be: of the lip openings of speech 0.85, smoothed. The lips
 # part by so much more.
 LIP_GAIN = 1.1
+# And of small openings it says that they are narrower than they are: wider by so much of the opening, up to such a one.
+OPENED_WIDER, NARROWEST = 0.1, 13.0  # share, pixels of the crop (0.15 outer-eye distances)
 TOLERANCE = {  # of the float32 graph; of the file that is stored: TOLERANCES
     "landmarks": 0.02,
     "confidence": 1e-4,
@@ -67,13 +70,19 @@ class FaceGraph(nn.Module):
         upper, lower = lip_sides()
         apart = (LIP_GAIN - 1) * (0.6 * lower - 0.4 * upper)
         self.register_buffer("apart", torch.tensor(apart, dtype=torch.float32).view(1, -1, 1))
+        right, left = corner_reach()
+        wider = np.zeros((1, fl.LANDMARKS, 3), np.float32)
+        wider[..., 0] = (left - right) * OPENED_WIDER / 2
+        self.register_buffer("wider", torch.from_numpy(wider))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         pixels = image.float().permute(0, 3, 1, 2)  # in this order: TensorRT takes uint8 only into a cast
         near, far, coarse, logit = self.network.look(pixels)
         landmarks = self.network.refine(pixels, coarse, both_ways=True)
         opening = landmarks[:, 14:15] - landmarks[:, 13:14]
-        return landmarks + self.apart * opening, logit.sigmoid(), *self.parameters_of(near, far, landmarks)
+        corners = self.wider * (NARROWEST * torch.tanh(opening[..., 1:2] / NARROWEST))
+        expressed = landmarks + self.apart * opening + corners
+        return expressed, logit.sigmoid(), *self.parameters_of(near, far, landmarks)
 
 
 class DetectorGraph(nn.Module):

@@ -24,8 +24,9 @@ from engines.face_params import data
 from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.gaze_warping import look_elsewhere
 from engines.face_params.parameter_views import CropMaker, Sample
+from engines.face_params.shards import placed
 from xpcam.face.model import ARKIT
-from xpcam.tracking.crops import CROP
+from xpcam.tracking.crops import CROP, invert, transform
 
 Random = np.random.Generator
 QUALITY = 95
@@ -35,9 +36,13 @@ SAME_FACE = (
 
 
 class Teacher:
-    """MediaPipe's face landmarker on single pictures."""
+    """MediaPipe's face landmarker on single pictures.
 
-    def __init__(self, task: Path) -> None:
+    Args:
+        views: how many readings of a picture are averaged, each moved a little: one alone trembles (engines/judge.py).
+    """
+
+    def __init__(self, task: Path, views: int = 1) -> None:
         from mediapipe.tasks.python import BaseOptions, vision
 
         options = vision.FaceLandmarkerOptions(
@@ -46,12 +51,26 @@ class Teacher:
             output_face_blendshapes=True,
         )
         self._landmarker = vision.FaceLandmarker.create_from_options(options)
+        rng = np.random.default_rng(7)
+        self._views = [placed(rng, mirror=False) for _ in range(views - 1)]
 
     def close(self) -> None:
         self._landmarker.close()
 
     def __call__(self, crop: Pixels) -> tuple[Floats, Floats] | None:
-        """Landmarks (478, 3) in pixels and ARKit weights (52,), or None where no face is seen."""
+        """Landmarks (478, 3) in pixels and ARKit weights (52,), means of all views; None where one shows no face."""
+        said = [self._look(crop)]
+        for matrix in self._views:
+            moved = cv2.warpAffine(crop, matrix, crop.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+            seen = self._look(np.asarray(moved))
+            said.append(seen and (transform(seen[0], invert(matrix)), seen[1]))
+        rows = [row for row in said if row]
+        if len(rows) < len(said):
+            return None
+        points, scores = zip(*rows, strict=True)
+        return np.mean(points, axis=0), np.mean(scores, axis=0)
+
+    def _look(self, crop: Pixels) -> tuple[Floats, Floats] | None:
         import mediapipe as mp
 
         picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(crop[..., ::-1]))
@@ -96,6 +115,8 @@ def main() -> None:
     parser.add_argument("--task", type=Path, required=True)
     parser.add_argument("--count", type=int, default=20000, help="crops, before the teacher refuses some")
     parser.add_argument("--split", choices=("train", "test"), default="train")
+    parser.add_argument("--calm", action="store_true", help="quiet speech in place of every expression")
+    parser.add_argument("--views", type=int, default=1, help="readings of the teacher that are averaged")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
@@ -106,8 +127,10 @@ def main() -> None:
     rows: dict[str, list[Any]] = {
         key: [] for key in ("jpeg", "landmarks", "exact", "scores", "drawn", "portrait")
     }
-    drawn = tqdm(maker.pairs(pairs, warped=True), total=pairs, unit="pair", dynamic_ncols=True)
-    teacher = Teacher(options.task)
+    drawn = tqdm(
+        maker.pairs(pairs, warped=True, calm=options.calm), total=pairs, unit="pair", dynamic_ncols=True
+    )
+    teacher = Teacher(options.task, options.views)
     for number, pair in enumerate(labelled(teacher, drawn, options.seed)):
         for sample, landmarks, scores in pair:
             encoded = cv2.imencode(".jpg", sample.crop, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]

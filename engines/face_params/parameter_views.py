@@ -57,18 +57,18 @@ class CropMaker:
         names = fl.face_mesh().blendshape_names
         self._partner = [names.index(mirrored_name(name)) for name in names]
 
-    def pairs(self, count: int, warped: bool) -> Iterator[tuple[Sample, Sample]]:
-        """Two crops of each of `count` portraits, every portrait as often as needed."""
+    def pairs(self, count: int, warped: bool, calm: bool = False) -> Iterator[tuple[Sample, Sample]]:
+        """Two crops of each of `count` portraits, every portrait as often as needed; warped calmly or in any way."""
         order = self._rng.permutation(np.arange(count) % len(self._data.pictures))
         for index in order:
             mirror = bool(self._rng.random() < 0.5)
-            yield self._crop(int(index), warped, mirror), self._crop(int(index), warped, mirror)
+            yield self._crop(int(index), warped, mirror, calm), self._crop(int(index), warped, mirror, calm)
 
-    def _crop(self, index: int, warped: bool, mirror: bool) -> Sample:
+    def _crop(self, index: int, warped: bool, mirror: bool, calm: bool) -> Sample:
         rng, data = self._rng, self._data
         picture, landmarks, scores = data.pictures[index], data.landmarks[index], data.scores[index]
         if warped:
-            warp = warping.random_warp(rng, landmarks, scores, data.scores)
+            warp = warping.random_warp(rng, landmarks, scores, data.scores, calm)
             matrix = random_crop(rng, warp.after, mirror)
             crop = self._warper.render(picture, warp, matrix, cv2.BORDER_REPLICATE)
             self._mouths.fill(rng, crop, warp, scores, matrix)

@@ -42,6 +42,12 @@ class Shards:
         encoded = self._jpegs[file][offset[row] : offset[row + 1]]
         return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
+    def portrait_of(self, rng: Random) -> int:
+        """The first of two crops of some portrait, every file being drawn from as often."""
+        file = int(rng.integers(len(self._jpegs)))
+        first, after = np.searchsorted(self._file, (file, file + 1))
+        return int(first) + 2 * int(rng.integers((after - first) // 2))
+
     def sample(self, rng: Random, index: int, mirror: bool) -> tuple[Pixels, Floats]:
         """Crop and landmarks of one entry, placed a little otherwise, mirrored or not."""
         matrix = placed(rng, mirror)

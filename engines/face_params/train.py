@@ -23,13 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from engines.face_params import data, losses, warm_start
-from engines.face_params.arrays import Floats, Pixels
-from engines.face_params.evaluate import MEASURES, expression, judge, load_clips
-from engines.face_params.network import LandmarkNet
-from engines.face_params.shards import Shards
-
-HELD = 256  # held-out crops that each judgement looks at
+from engines.face_params.arrays import Pixels
 
 
 def arguments() -> argparse.Namespace:
@@ -59,6 +53,15 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--held", type=Path, help="such a file of the test portraits, to be judged on")
     parser.add_argument("--start", type=Path, help="face_params.onnx whose landmark weights to start from")
+    parser.add_argument(
+        "--only-mouth", action="store_true", help="teach the mouth's refinement, leave the rest"
+    )
+    parser.add_argument(
+        "--unit",
+        type=float,
+        default=1.0,
+        help="share of the pairs' spreads: less makes small movements count",
+    )
     options = parser.parse_args()
     options.out = options.out or Path("runs") / options.net
     return options
@@ -100,85 +103,15 @@ def prepare(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
 
 
-def predictor(twin: nn.Module, device: torch.device) -> Any:
-    """`evaluate.Predict` of a landmark network, in full precision."""
-
-    @torch.no_grad()
-    def predict(crops: Pixels) -> tuple[Floats, Floats]:
-        landmarks, _, logit = twin(prepare(torch.from_numpy(crops), device))
-        return landmarks.cpu().numpy(), logit.sigmoid().cpu().numpy()
-
-    return predict
-
-
 def sheet(images: Pixels, columns: int = 8) -> Pixels:
     rows = len(images) // columns
     return np.vstack([np.hstack(list(images[r * columns : (r + 1) * columns])) for r in range(rows)])
 
 
-def with_dots(crops: Pixels, *shapes: tuple[Floats, tuple[int, int, int]]) -> Pixels:
-    drawn = crops.copy()
-    for landmarks, colour in shapes:
-        for image, points in zip(drawn, landmarks, strict=True):
-            for x, y in points[:, :2]:
-                cv2.circle(image, (round(float(x)), round(float(y))), 0, colour, -1)
-    return drawn
-
-
-class LandmarkTask:
-    """What is particular to the landmark network: data, loss, judgement, pictures."""
-
-    def __init__(self, options: argparse.Namespace, device: torch.device, rank: int) -> None:
-        train, test = data.load(options.data)
-        self.mean = torch.from_numpy(data.mean_crop_shape(train))
-        self.whole, self.start = options.whole, options.start
-        shards = Shards(options.shards) if options.shards else None
-        self.stream = data.CropStream(train, options.batch, options.seed + 100 * rank, shards)
-        self.loss = losses.LandmarkLoss(losses.pair_spreads(train.landmarks, train.people)).to(device)
-        self.clips = load_clips(options.clips) if options.clips else None
-        maker = data.CropMaker(
-            test, seed=12345, negatives=0.0, shards=Shards([options.held]) if options.held else None
-        )
-        held = [sample for _ in range(HELD // 2) for sample in maker.twins()]
-        self.crops, self.truth = np.stack([h[0] for h in held]), np.stack([h[1] for h in held])
-        self.device = device
-        self.predictor = predictor
-
-    def network(self, pretrained: bool) -> nn.Module:
-        network = LandmarkNet(self.mean)
-        if pretrained and not self.start:
-            network.backbone.load_imagenet(imagenet_file())
-        network.backbone.freeze_early()
-        if pretrained and self.start:
-            warm_start.load_folded(network, self.start)
-            warm_start.measure_norms(network, torch.from_numpy(self.crops).permute(0, 3, 1, 2).float())
-        return network
-
-    def step(self, network: nn.Module, batch: list[Tensor]) -> dict[str, Tensor]:
-        images, truth, face = (part.to(self.device) for part in batch)
-        guess = losses.rough_guess(self.mean, truth[self.whole :]) if self.whole < len(images) else None
-        with torch.autocast(self.device.type, torch.bfloat16):
-            output = network(prepare(images, self.device), guess)
-        return self.loss(output, truth, face)
-
-    def judge(self, predict: Any, out: Path) -> dict[str, float]:
-        landmarks, confidence = predict(self.crops)
-        span = np.linalg.norm(self.truth[:, 263] - self.truth[:, 33], axis=1)[:, None]
-        error = np.linalg.norm((landmarks - self.truth)[..., :2], axis=2) / span
-        row = {"held_error": float(error.mean()) * 100, "held_confidence": float(confidence.mean())}
-        for name, found, wanted in zip(MEASURES, expression(landmarks), expression(self.truth), strict=True):
-            row[f"held_{name}"] = float(
-                np.corrcoef(found[::2] - found[1::2], wanted[::2] - wanted[1::2])[0, 1]
-            )
-        shown = with_dots(self.crops[:32], (self.truth[:32], (0, 255, 0)), (landmarks[:32], (0, 0, 255)))
-        cv2.imwrite(str(out / "predictions.png"), sheet(shown))
-        if self.clips:
-            row |= judge(predict, *self.clips)
-        return row
-
-
 def task_of(options: argparse.Namespace, device: torch.device, rank: int) -> Any:
     if options.net == "landmarks":
+        from engines.face_params.landmark_task import LandmarkTask
+
         return LandmarkTask(options, device, rank)
     from engines.face_params.detector_data import DetectorTask
 
@@ -251,7 +184,7 @@ def main() -> None:
     wrapped = nn.parallel.DistributedDataParallel(network) if world > 1 else network
     task.stream.seed_again(options.seed + 100 * rank + first)
     loader = iter(DataLoader(task.stream, batch_size=None, num_workers=options.workers, prefetch_factor=3))
-    network.train()
+    task.teach(network)
     begin, judged = time.monotonic() - spent * 60, time.monotonic()
     settings = {key: str(value) for key, value in vars(options).items()}
     bar = tqdm(initial=first, unit="step", dynamic_ncols=True, mininterval=2.0, disable=rank > 0)

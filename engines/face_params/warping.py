@@ -34,6 +34,7 @@ BLINK = _group("eyeBlink")
 LID_SHAPES = _group("eyeSquint", "eyeWide", "eyeLookDown", "eyeLookUp")
 BROW_DOWN, BROW_UP = _group("browDown"), _group("browInner", "browOuter")
 JAW_OPEN = _group("jawOpen")
+CALM = 0.5  # share of the corners' and lips' own movements that quiet speech has
 SMILE, PUCKER = _group("mouthSmile", "mouthStretch"), _group("mouthPucker", "mouthFunnel")
 
 
@@ -82,19 +83,40 @@ def random_expression(rng: Random, own: Floats, pool: Floats) -> Floats:
     return scores
 
 
-def move_corners(rng: Random) -> Floats:
+def calm_speech(rng: Random, own: Floats) -> Floats:
+    """(51,) blend-shape weights of somebody who talks quietly, lids and brows almost as the portrait has them.
+
+    Args:
+        own: the portrait's weights. A smile of theirs is kept, or half of it, but the lips begin nearly shut.
+    """
+    scores = own.copy()
+    scores[MOUTH_SHAPES] *= 0.0 if rng.random() < 0.6 else 0.5
+    scores[JAW_OPEN] = abs(rng.normal(0, 0.13))
+    few = rng.choice(MOUTH_SHAPES, rng.integers(1, 5), replace=False)
+    scores[few] = np.maximum(scores[few], rng.uniform(0, 0.4, len(few)))
+    scores[PUCKER if rng.random() < 0.6 else SMILE] += rng.uniform(0, 0.35)
+    if own[BLINK].max() < 0.45 and rng.random() < 0.25:
+        scores[BLINK] = rng.uniform(0, 1.25)
+    return scores
+
+
+def corner_reach() -> Floats:
+    """(2, 478) how far each landmark goes along with the mouth's right and left corner, 0 to 1."""
+    shape = fl.face_mesh().neutral
+    apart = [(shape[:, :2] - shape[corner, :2]) / (0.17, 0.15) for corner in fl.MOUTH_CORNERS]
+    return np.stack([np.exp(-0.5 * (way**2).sum(axis=1)) for way in apart]).astype(np.float32)
+
+
+def move_corners(rng: Random, much: float = 1.0) -> Floats:
     """(478, 3) displacements that widen, narrow, lift or drop the mouth's corners, whatever the jaw does.
 
     The blend shapes alone couple width with opening as the data do, and a network then reads the one off the other.
     """
-    shape = fl.face_mesh().neutral
-    moved = np.zeros_like(shape)
-    across, down = rng.normal(0, (0.035, 0.025))
-    for corner in fl.MOUTH_CORNERS:
-        apart = (shape[:, :2] - shape[corner, :2]) / (0.17, 0.15)
-        reach = np.exp(-0.5 * (apart**2).sum(axis=1))
-        own = rng.normal(0, (0.012, 0.01))
-        moved[:, 0] += reach * (across * np.sign(shape[corner, 0]) + own[0])
+    moved = np.zeros((fl.LANDMARKS, 3), np.float32)
+    across, down = rng.normal(0, (0.035, 0.025)) * much
+    for side, reach in zip((-1.0, 1.0), corner_reach(), strict=True):
+        own = rng.normal(0, (0.012, 0.01)) * much
+        moved[:, 0] += reach * (across * side + own[0])
         moved[:, 1] += reach * (down + own[1])
     return moved
 
@@ -112,11 +134,11 @@ def lip_sides() -> tuple[Floats, Floats]:
     return reach * (above > 0), reach * (above <= 0)
 
 
-def part_lips(rng: Random) -> Floats:
+def part_lips(rng: Random, much: float = 1.0) -> Floats:
     """(478, 3) displacements that raise the upper and drop the lower lip, each by its own amount, the jaw still."""
     upper, lower = lip_sides()
     moved = np.zeros((fl.LANDMARKS, 3), np.float32)
-    moved[:, 1] = lower * abs(rng.normal(0, 0.045)) - upper * abs(rng.normal(0, 0.03))
+    moved[:, 1] = (lower * abs(rng.normal(0, 0.045)) - upper * abs(rng.normal(0, 0.03))) * much
     return moved
 
 
@@ -152,16 +174,21 @@ class Warp:
     scores: Floats
 
 
-def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats) -> Warp:
-    """Draw an expression for the face `landmarks` (478, 3) whose own blend-shape weights are `own`."""
+def random_warp(rng: Random, landmarks: Floats, own: Floats, pool: Floats, calm: bool = False) -> Warp:
+    """Draw an expression for the face `landmarks` (478, 3) whose own blend-shape weights are `own`.
+
+    Args:
+        calm: quiet speech in place of anything that a face can do.
+    """
     pose = fl.fit_pose(landmarks)
     rotation = fl.rotation_matrix(pose.rotation)
-    scores = random_expression(rng, own, pool)
+    scores = calm_speech(rng, own) if calm else random_expression(rng, own, pool)
+    much = CALM if calm else 1.0
     moved = np.tensordot(scores - own, fl.face_mesh().basis, axes=1)
     if rng.random() < 0.7:
-        moved = moved + move_corners(rng)
+        moved = moved + move_corners(rng, much)
     if rng.random() < 0.5:
-        moved = moved + part_lips(rng)
+        moved = moved + part_lips(rng, much)
     moved = moved @ rotation.T * pose.scale
     expressed = landmarks + moved.astype(np.float32)
     expressed[fl.FACE_POINTS :] = landmarks[fl.FACE_POINTS :]  # irises stay: gaze comes from the data
