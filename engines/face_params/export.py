@@ -32,7 +32,7 @@ from engines.tensorrt_operators import require
 from xpcam.face import landmarks as fl
 from xpcam.inference.accuracy import TOLERANCES
 
-VERSION = "2.1"
+VERSION = "2.2"
 OPSET = 17
 # Under doubt a network says the mean of all that could be: of the lip openings of speech 0.85, smoothed. The lips
 # part by so much more.

@@ -19,7 +19,7 @@ LONGEST_GAP = 0.5  # seconds without a face after which the past no longer count
 # (cut-off at rest in hertz, hertz per unit of speed); a unit is an outer-eye distance, or a radian.
 SKIN, BROWS = (1.5, 10.0), (1.6, 12.0)
 CORNERS = (3.0, 18.0)
-LIPS, LIDS, IRISES = (16.0, 50.0), (5.0, 45.0), (0.8, 10.0)
+LIPS, LIDS, IRISES = (6.0, 30.0), (5.0, 45.0), (0.8, 10.0)
 EXPRESSION = (2.0, 8.0)  # a unit is a whole blend shape
 TRANSLATION, SCALE, ROTATION = (2.0, 10.0), (1.0, 4.0), (1.5, 8.0)
 
