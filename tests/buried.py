@@ -11,7 +11,7 @@ import os, signal, sys
 from xpcam.control.instance import running
 sys.stdin.read()
 for one in running():
-    if pid := one.pid():
+    if one.folder.is_relative_to(os.environ["XDG_RUNTIME_DIR"]) and (pid := one.pid()):
         os.kill(pid, signal.SIGKILL)
 """
 

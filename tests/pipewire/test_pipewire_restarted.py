@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from buried import buried
 from outside import darkest, differ, longest_freeze
 from session import PROGRAMS, Session, missing, session, wait_for
 from test_pipewire_uninterrupted import BLACK, LONGEST, OTHER, Reader, two_faces
@@ -68,6 +69,7 @@ def test_a_reader_sees_no_gap_while_the_program_dies_and_is_started_again() -> N
     with (
         tempfile.TemporaryDirectory(prefix="pw", ignore_cleanup_errors=True) as name,
         session(folder := Path(name)) as desktop,
+        buried(desktop.environment),
     ):
         kept = Kept(desktop, folder)
         process = kept.start()
