@@ -88,6 +88,7 @@ class FaceParams:
         gaze: (2, 2) float32, right eye then left, each yaw (positive towards the right of the picture) and
             pitch (positive downwards) against the head, radians.
         appearance: identity, texture and light, where they were asked for.
+        shown: (5,) what the mouth was seen to show, and how far that is to be believed (`mouth.seen`).
         grid: (64, 64, 2) where X2Face samples the embedded face (`x2face.grids`), where that engine runs.
     """
 
@@ -97,4 +98,5 @@ class FaceParams:
     expression: Floats = field(default_factory=_no_expression)
     gaze: Floats = field(default_factory=_straight_gaze)
     appearance: Appearance | None = None
+    shown: Floats | None = None
     grid: Floats | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
 from xpcam.meter import Meter
+from xpcam.mouth.seen import MouthSeen
 from xpcam.rendering.renderer import LOOK, Look
 from xpcam.rendering.target_switch import Animate, OnAir, TargetSwitch, animate
 from xpcam.retargeting.between import Between
@@ -97,6 +98,7 @@ class Pipeline:
         self._presence = Presence()
         self._absence = Absence()
         self._between = Between()
+        self._mouth_seen = MouthSeen()
         self._engine_fault = ""
         self._seen_at = -np.inf
         self._relearn = False
@@ -197,6 +199,10 @@ class Pipeline:
             log.info("the engine works again")
         self._engine_fault = ""
         self._absence.see(frame, person)
+        if person is None:
+            self._mouth_seen.forget()
+        else:
+            person = replace(person, shown=self._mouth_seen.of(frame.pixels, person))
         if self.watcher is not None:
             self.watcher.see(frame, person)
         return person

@@ -25,8 +25,8 @@ from engines.mouth.portraits import Drawer, Portrait, cut, fitted, lips, load
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
 from xpcam.mouth.proxy import CROP, crop_matrix, opening
-from xpcam.mouth.showing import shape_of
-from xpcam.mouth.style import LUMA, Style
+from xpcam.mouth.showing import seen_in, shape_of
+from xpcam.mouth.style import LUMA
 from xpcam.tracking.crops import transform
 
 Random = np.random.Generator
@@ -37,7 +37,7 @@ MISSED = 0.01  # how far the drawing's teeth are from the picture's, as a rule, 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One mouth: its `truth` (128, 128, 3), `mask` (128, 128) of the opening and `drawn` (128, 128, 3), uint8; `style`
-    (22,); what it `shown` (4,) (`measured`); the `shape` (5,) of its lips."""
+    (22,); what it `shown` (4,) (`showing.seen_in`); the `shape` (5,) of its lips."""
 
     truth: Pixels
     mask: Pixels
@@ -45,24 +45,6 @@ class Sample:
     style: Floats
     shown: Floats
     shape: Floats
-
-
-def measured(truth: Pixels, mask: Floats, style: Style) -> Floats:
-    """(4,) what a picture shows between its lips, over the brightness that `style` gives teeth.
-
-    Mean brightness; that of the brightest tenth of the upper and of the lower half; how red it is in the mean.
-    """
-    inside = mask > 0.5
-    if inside.sum() < 12:
-        return np.zeros(4, np.float32)
-    bright, colours = truth @ LUMA, truth[inside].astype(np.float32)
-    rows = np.arange(len(mask))[:, None] + np.zeros_like(mask)
-    count = inside.sum(axis=0)
-    middles = np.where(count > 0, (rows * inside).sum(axis=0) / np.maximum(count, 1), 0)
-    upper, lower = inside & (rows <= middles), inside & (rows >= middles)
-    red = (colours[:, 2] - colours[:, :2].mean(axis=1)).mean()
-    found = [bright[inside].mean(), np.percentile(bright[upper], 90), np.percentile(bright[lower], 90), red]
-    return np.asarray(np.array(found) / max(float(style.tooth @ LUMA), 1.0), np.float32)
 
 
 class MouthMaker:
@@ -130,7 +112,7 @@ def finished(portrait: Portrait, landmarks: Floats, matrix: Floats, truth: Pixel
     face = fl.unpose(landmarks, portrait.face.pose, depth=0.0)
     return Sample(
         truth, np.asarray(mask * 255, np.uint8), drawn.astype(np.uint8), portrait.style.vector(),
-        measured(truth, mask, portrait.style), shape_of(face),
+        seen_in(truth, mask, float(portrait.style.tooth @ LUMA)), shape_of(face),
     )  # fmt: skip
 
 

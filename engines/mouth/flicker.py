@@ -8,6 +8,7 @@ between consecutive outputs.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from xpcam.builders import open_tracker
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams, Frame
 from xpcam.mouth.engine import MouthEngine
+from xpcam.mouth.seen import MouthSeen
 from xpcam.rendering.renderer import Look, Renderer
 from xpcam.settings import Settings
 from xpcam.target import still as target
@@ -32,7 +34,7 @@ PEOPLE = ("P001", "P004", "P008", "P010")
 def followed(person: str, weights: dict[str, float]) -> tuple[Target, list[FaceParams]]:
     """A person's portrait as a target, and what the tracker reads of it with its mouth open."""
     path = Path(openpeople.curated.get(person).asset_path("studio_portrait"))
-    rng = np.random.default_rng(0)
+    rng, mouth = np.random.default_rng(0), MouthSeen()
     with open_tracker(Settings(device="cpu")) as tracker:
         picture = target.load_picture(path)
         picture = square_of(picture, target.the_face(path, tracker.locate(picture)).landmarks)
@@ -43,7 +45,7 @@ def followed(person: str, weights: dict[str, float]) -> tuple[Target, list[FaceP
             noisy = np.clip(filmed + rng.normal(0, NOISE, filmed.shape), 0, 255).astype(np.uint8)
             params = tracker.track(Frame(noisy, sequence, sequence / 30))
             if params is not None and sequence >= SETTLED:
-                seen.append(params)
+                seen.append(replace(params, shown=mouth.of(noisy, params)))
     return one, seen
 
 

@@ -10,6 +10,7 @@ With --begin shut the picture with its lips most shut is the target, in place of
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from xpcam.frame import FaceParams, Frame
 from xpcam.mouth.engine import MouthEngine
 from xpcam.mouth.interior import OWN_OPEN, Interior
 from xpcam.mouth.proxy import CROP, crop_matrix, opening
+from xpcam.mouth.seen import MouthSeen
 from xpcam.rendering.renderer import Look, Renderer
 from xpcam.settings import Settings
 from xpcam.target import still as target
@@ -34,12 +36,13 @@ APART = 0.06  # lips so far apart, outer-eye distances, show what is behind them
 
 def tracked(clip: Path) -> list[tuple[Pixels, FaceParams]]:
     """Pictures and faces of a clip."""
-    found = []
+    found: list[tuple[Pixels, FaceParams]] = []
+    mouth = MouthSeen()
     with open_tracker(Settings(device="cpu")) as tracker, read_video(clip) as frames:
         for sequence, frame in enumerate(frames):
             params = tracker.track(Frame(frame.pixels, sequence, sequence / frames.fps))
             if params is not None:
-                found.append((frame.pixels, params))
+                found.append((frame.pixels, replace(params, shown=mouth.of(frame.pixels, params))))
     return found
 
 

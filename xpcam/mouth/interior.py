@@ -213,7 +213,7 @@ class Mouth:
         around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
         small, mask = (cv2.resize(one, (CROP, CROP), interpolation=_way(share)) for one in (whole, opened))
         shape = shape_of(lips.face)
-        style = np.concatenate([self._style.vector(), shown_by(shape, lips.tongue)])
+        style = np.concatenate([self._style.vector(), shown_by(shape, lips.tongue, lips.params.shown)])
         made = engine.transfer(around, np.asarray(mask), np.asarray(small, np.float32), style)
         return self._drawings.steady.averaged(made, shape)
 

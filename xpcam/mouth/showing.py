@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 
 from xpcam.face.landmarks import LIPS_APART, gap
-from xpcam.frame import Floats
+from xpcam.frame import Floats, Pixels
+from xpcam.mouth.style import LUMA
 
 CORNERS: Final = (78, 308)  # of the inner lips
 MIDDLES: Final = (13, 14)
@@ -25,6 +26,7 @@ OPENING: Final = (0.10, 0.25)  # outer-eye distances between the lips over which
 CLEAR: Final = np.array((-0.08, 0.12, 0.0, 0.0), np.float32)
 """The mean of all is a haze: darker, with brighter teeth, is a likely one of them."""
 LIMITS: Final = (0.05, 1.3)
+FEWEST: Final = 12  # pixels of which is said what they show
 
 
 def shape_of(face: Floats) -> Floats:
@@ -47,9 +49,36 @@ def usual(shape: Floats) -> Floats:
     return np.asarray(np.clip(shape @ USUAL.T, *LIMITS), np.float32)
 
 
-def shown_by(shape: Floats, tongue: float = 0.0) -> Floats:
-    """(..., 4) what the product's mouths show, its tongue out so far, 0 to 1."""
+def seen_in(picture: Pixels, mask: Floats, white: float) -> Floats:
+    """(4,) what an (h, w, 3) picture shows where `mask` is 1, over the brightness of teeth in full light.
+
+    Mean brightness; that of the brightest tenth of the upper and of the lower half; redness in the mean.
+
+    Args:
+        white: that brightness, of 255.
+    """
+    inside = mask > 0.5
+    if inside.sum() < FEWEST:
+        return np.zeros(4, np.float32)
+    bright, colours = picture @ LUMA, picture[inside].astype(np.float32)
+    rows = np.arange(len(mask))[:, None] + np.zeros_like(mask)
+    count = inside.sum(axis=0)
+    middles = np.where(count > 0, (rows * inside).sum(axis=0) / np.maximum(count, 1), 0)
+    upper, lower = inside & (rows <= middles), inside & (rows >= middles)
+    red = (colours[:, 2] - colours[:, :2].mean(axis=1)).mean()
+    found = [bright[inside].mean(), np.percentile(bright[upper], 90), np.percentile(bright[lower], 90), red]
+    return np.asarray(np.array(found) / max(white, 1.0), np.float32)
+
+
+def shown_by(shape: Floats, tongue: float = 0.0, seen: Floats | None = None) -> Floats:
+    """(..., 4) what the product's mouths show.
+
+    Args:
+        tongue: how far it is out, 0 to 1.
+        seen: (5,) what the person's mouth was seen to show, and how far to believe it.
+    """
     low, high = OPENING
     wide = np.clip((shape[..., 1:2] - low) / (high - low), 0.0, 1.0) * (1.0 - tongue)
     mean = usual(shape) + CLEAR
-    return np.asarray(mean + (WIDE - mean) * wide, np.float32)
+    likely = np.asarray(mean + (WIDE - mean) * wide, np.float32)
+    return likely if seen is None else likely + (seen[:4] - likely) * seen[4]

@@ -197,4 +197,5 @@ def _between(filmed: FaceParams, made: FaceParams, share: float) -> FaceParams:
     pose = filmed.pose.towards(made.pose, share)
     landmarks = filmed.landmarks * keep + made.landmarks * take
     expression = filmed.expression * keep + made.expression * take
-    return FaceParams(landmarks, pose, made.confidence, expression, filmed.gaze * keep + made.gaze * take)
+    gaze = filmed.gaze * keep + made.gaze * take
+    return FaceParams(landmarks, pose, made.confidence, expression, gaze, shown=made.shown)

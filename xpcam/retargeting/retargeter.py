@@ -4,7 +4,7 @@ All expression lives on the frontal face (`face.landmarks.unpose`): x right, y d
 outer-eye distance, so that neither head pose nor the distance to the camera enters.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class Motion:
         shift: (2,) head translation away from neutral, in outer-eye distances.
         zoom: head size over its neutral size, minus 1.
         gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
-        grid: as in `FaceParams`.
+        grid, shown: as in `FaceParams`.
         tongue: how far it is out, 0 to 1; files of expressions know, the tracker does not.
     """
 
@@ -89,6 +89,7 @@ class Motion:
     gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
     grid: Floats | None = None
     tongue: float = 0.0
+    shown: Floats | None = None
 
 
 STILL = Motion(
@@ -112,6 +113,7 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
         a.gaze * keep + b.gaze * take,
         b.grid if a.grid is None else a.grid if b.grid is None else a.grid * keep + b.grid * take,
         float(a.tongue * keep + b.tongue * take),
+        b.shown if a.shown is None else a.shown if b.shown is None else a.shown * keep + b.shown * take,
     )
 
 
@@ -122,36 +124,34 @@ def observe(person: FaceParams, neutral: Neutral, by_parameters: bool = False) -
         by_parameters: carry blend shapes and a share of the rest, in place of all landmarks as they are.
     """
     face = unpose(person.landmarks, person.pose)
+    moved, weights = face - neutral.face, person.expression - neutral.expression
+    offsets = explained(moved, weights) if by_parameters else believable(moved)
     opened = [gap(face, lids) / max(gap(neutral.face, lids), 0.02) for lids in (RIGHT_LIDS, LEFT_LIDS)]
     turn = rotation_matrix(person.pose.rotation) @ rotation_matrix(neutral.pose.rotation).T
     here, there = (apply_pose(PIVOT[None], pose)[0, :2] for pose in (person.pose, neutral.pose))
     return Motion(
-        offsets=(
-            explained(face - neutral.face, person.expression - neutral.expression)
-            if by_parameters
-            else believable(face - neutral.face)
-        ),
+        offsets=offsets,
         lids=np.array(opened, np.float32),
         turn=rotation_vector(turn),
         shift=(here - there) / np.float32(neutral.pose.scale),
         zoom=person.pose.scale / neutral.pose.scale - 1.0,
         gaze=person.gaze - neutral.gaze,
         grid=person.grid,
+        shown=person.shown,
     )
 
 
 def mirrored(motion: Motion) -> Motion:
     """The motion as seen in a mirror: left and right exchanged."""
     flip = np.array([-1.0, 1.0, 1.0], np.float32)
-    return Motion(
+    return replace(
+        motion,
         offsets=motion.offsets[face_mesh().mirror] * flip,
         lids=motion.lids[::-1],
         turn=motion.turn * np.array([1.0, -1.0, -1.0], np.float32),
         shift=motion.shift * flip[:2],
-        zoom=motion.zoom,
         gaze=motion.gaze[::-1] * flip[:2],
         grid=None if motion.grid is None else motion.grid[:, ::-1] * flip[:2],  # an embedded face looks ahead
-        tongue=motion.tongue,
     )
 
 
@@ -214,7 +214,8 @@ class Retargeter:
         gaze = self._target.gaze + self._gaze(motion, turn)
         expression = np.zeros(len(ARKIT), np.float32)
         expression[TONGUE_OUT] = np.clip(motion.tongue * self._gains.mouth, 0.0, 1.0)
-        return FaceParams(apply_pose(face, pose), pose, self._target.confidence, expression, gaze)
+        here, sure = apply_pose(face, pose), self._target.confidence
+        return FaceParams(here, pose, sure, expression, gaze, shown=motion.shown)
 
     def _gaze(self, motion: Motion, turn: Floats) -> Floats:
         """(2,) yaw and pitch of both eyes away from where the target looks, held while they are shut.
@@ -287,10 +288,9 @@ class Retargeter:
         scale = old.scale * (1.0 + float(np.clip(motion.zoom * gain, -SCALE_LIMIT, SCALE_LIMIT)))
         rotation = rotation_matrix(turn) @ rotation_matrix(old.rotation)
         pivot = apply_pose(PIVOT[None], old)[0, :2] + shift * np.float32(old.scale)
-        turned = apply_pose(PIVOT[None], Pose(rotation_vector(rotation), np.zeros(2, np.float32), scale))[
-            0, :2
-        ]
-        return Pose(rotation_vector(rotation), (pivot - turned).astype(np.float32), scale), turn
+        still = Pose(rotation_vector(rotation), np.zeros(2, np.float32), scale)
+        turned = apply_pose(PIVOT[None], still)[0, :2]
+        return replace(still, translation=(pivot - turned).astype(np.float32)), turn
 
 
 def limited(vectors: Floats, most: float) -> Floats:
