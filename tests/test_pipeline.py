@@ -10,7 +10,10 @@ from poison import POISON, Recorder, faces_and_gaps, poison_in, poisoned, prepar
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame
 from xpcam.meter import STAGES, Meter
+from xpcam.mouth.interior import Interior
+from xpcam.mouth.seen import MouthSeen
 from xpcam.pipeline import Pipeline, publish
+from xpcam.rendering.renderer import Look
 from xpcam.retargeting.retargeter import Gains
 
 
@@ -96,6 +99,18 @@ def test_somebody_else_gets_a_neutral_of_their_own() -> None:
     still = prepared().picture
     around = np.s_[brow[1] - 6 : brow[1] + 6, brow[0] - 6 : brow[0] + 6]
     assert np.abs(picture[around].astype(int) - still[around]).mean() < 3  # raised brows are this one's own
+
+
+@pytest.mark.parametrize(("interior", "looks"), [("on", 2), ("drawn", 0), ("off", 0)])
+def test_the_persons_mouth_is_looked_at_only_for_the_mouth_engine(
+    interior: Interior, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(MouthSeen, "of", lambda _, picture, __: seen.append(picture))
+    pipeline = Pipeline(prepared(), Replay([face()]), Gains(), look=Look(interior=interior))
+    for index in range(2):
+        pipeline.step(poisoned(index, index / 30), index / 30)
+    assert len(seen) == looks
 
 
 def test_the_report_counts_and_times_every_stage() -> None:

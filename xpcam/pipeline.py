@@ -122,7 +122,7 @@ class Pipeline:
         else:
             self.meter.add("decode", frame.decode_seconds)
         wanted = frame is not None and self._between.wants(live.track_every)
-        person = self._track(frame) if frame is not None and wanted else None
+        person = self._track(frame, live.look) if frame is not None and wanted else None
         with self.meter.stage("retarget"):
             if wanted:
                 self._between.take(self._observe(live, person, at))
@@ -185,10 +185,12 @@ class Pipeline:
             neutral = replace(live.neutral, pose=neutral.pose)
         return observe(person, neutral, live.by_parameters)
 
-    def _track(self, frame: Frame) -> FaceParams | None:
+    def _track(self, frame: Frame, look: Look | None = None) -> FaceParams | None:
         with self.meter.stage("track"):
             try:
                 person = self._tracker.track(frame)
+                if person is not None and look is not None and look.interior == "on":
+                    person = replace(person, shown=self._mouth_seen.of(frame.pixels, person))
             except EngineError as error:
                 if not self._engine_fault:
                     log.error("%s; the target idles meanwhile", error)
@@ -201,8 +203,6 @@ class Pipeline:
         self._absence.see(frame, person)
         if person is None:
             self._mouth_seen.forget()
-        else:
-            person = replace(person, shown=self._mouth_seen.of(frame.pixels, person))
         if self.watcher is not None:
             self.watcher.see(frame, person)
         return person
