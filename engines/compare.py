@@ -23,12 +23,12 @@ from xpcam import offline
 from xpcam.builders import open_tracker
 from xpcam.camera.video_file import read_video
 from xpcam.errors import TargetError
+from xpcam.face.head_crop import face_crop
 from xpcam.frame import FaceParams
 from xpcam.progress import unseen
 from xpcam.resources import SHIPPED
 from xpcam.settings import Settings
 from xpcam.target.still import load_picture
-from xpcam.x2face.crops import face_crop
 
 ENGINES = {
     "mesh": {"engine": "mesh"},

@@ -13,10 +13,10 @@ pytest.importorskip("openpeople", reason="needs the package openpeople (extra tr
 from engines.face_params.export import session  # noqa: E402
 from engines.tensorrt_operators import problems  # noqa: E402
 from engines.x2face import export  # noqa: E402
-from engines.x2face.network import BACKBONES, X2Face, rest_grid  # noqa: E402
+from engines.x2face.network import BACKBONES, CODE, X2Face, rest_grid  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the TorchScript exporter
-SETTINGS = {"seed": "0", "minutes": "0", "loss": "l1"}
+SETTINGS = {"seed": "0", "steps": "0", "loss": "l1"}
 
 
 @pytest.fixture(autouse=True)
@@ -35,23 +35,29 @@ def backbone(request: pytest.FixtureRequest) -> str:
 def test_each_backbone_gives_grids_and_only_unet3plus_is_supervised_at_all_scales(backbone: str) -> None:
     torch.manual_seed(1)
     network = X2Face(backbone)
-    image = torch.rand(2, 3, 128, 128) * 255
-    trained = network.train()(image, image)
-    scales = (64, 32, 16, 8) if backbone == "unet3plus" else (64,)
-    for grids in trained:
+    image, driver, codes = (
+        torch.rand(2, 3, 128, 128) * 255,
+        torch.rand(2, 3, 256, 256) * 255,
+        torch.randn(2, CODE),
+    )
+    embedding, driving, code, taught = network.train()(image, driver, codes)
+    scales = (128, 32, 16, 8) if backbone == "unet3plus" else (128,)
+    for grids in (embedding, driving, taught):
         assert [tuple(grid.shape) for grid in grids] == [(2, 2, side, side) for side in scales]
-    for grids in network.eval()(image, image):
+    assert code.shape == (2, CODE)
+    embedding, driving, _, taught = network.eval()(image, driver)
+    assert taught == []
+    for grids in (embedding, driving):
         assert len(grids) == 1
-        assert torch.allclose(grids[0], rest_grid(64).expand(2, -1, -1, -1), atol=0.2)  # it begins at rest
+        assert torch.allclose(grids[0], rest_grid(128).expand(2, -1, -1, -1), atol=0.2)  # it begins at rest
 
 
 def test_the_early_features_are_kept_and_the_rest_learns(backbone: str) -> None:
     network = X2Face(backbone).train()
-    image = torch.rand(2, 3, 128, 128) * 255
-    embedding, driving = network(image, image)
+    embedding, driving, _, _ = network(torch.rand(2, 3, 128, 128) * 255, torch.rand(2, 3, 256, 256) * 255)
     (sum(grid.square().mean() for grid in [*embedding, *driving])).backward()
     for name, parameter in network.named_parameters():
-        early = ".stem." in name or ".stages." in name
+        early = ".stem." in name or ".stages." in name or ".reader.deep.0." in name
         assert parameter.requires_grad != early, name
         assert early or parameter.grad is not None, name
 
@@ -59,10 +65,17 @@ def test_the_early_features_are_kept_and_the_rest_learns(backbone: str) -> None:
 def test_what_the_driver_shows_reaches_the_grid_through_the_code_alone(backbone: str) -> None:
     driving = X2Face(backbone).driving.eval()
     with torch.no_grad():
-        for layer in (driving.code[0], driving.spread):
-            layer.weight.zero_()
-        first, second = (driving(torch.rand(1, 3, 128, 128) * 255)[0] for _ in range(2))
+        driving.code.weight.zero_()
+        first, second = (driving(torch.rand(1, 3, 256, 256) * 255)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_what_is_not_learned_may_be_looked_up_beforehand(backbone: str) -> None:
+    driving, picture = X2Face(backbone).driving.eval(), torch.rand(1, 3, 256, 256) * 255
+    with torch.no_grad():
+        seen = driving.reader.early(picture)
+        assert seen.shape == (1, 80, 16, 16)
+        assert torch.equal(driving(seen)[0], driving(picture)[0])
 
 
 def test_an_unknown_backbone_is_refused() -> None:
@@ -89,7 +102,7 @@ def test_the_export_gate(backbone: str, tmp_path: Path) -> None:
         assert run.get_inputs()[0].name == graph.entry and run.get_inputs()[0].type == "tensor(uint8)"
         picture = np.zeros((1, graph.side, graph.side, 3), np.uint8)
         (grid,) = run.run(["grid"], {graph.entry: picture})
-        assert grid.shape == (1, 64, 64, 2) and grid.dtype == np.float32
+        assert grid.shape == (1, 128, 128, 2) and grid.dtype == np.float32
         assert path.stat().st_size < 1_000_000
 
 
@@ -98,6 +111,6 @@ def test_the_gate_holds_a_changed_model_back() -> None:
     model = export.to_onnx(graph, {})
     with torch.no_grad():
         graph.network.heads.whole.bias += 0.1
-    worst = export.difference(graph, model, [np.zeros((128, 128, 3), np.uint8)])
+    worst = export.difference(graph, model, [np.zeros((256, 256, 3), np.uint8)])
     with pytest.raises(SystemExit, match="nothing was written"):
         export.check("driving", worst, export.TOLERANCE)

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper, save
 
 from xpcam import builders
 from xpcam.frame import FaceParams, Floats, Pixels
+from xpcam.warping.grids import CELLS, identity
 from xpcam.x2face import driving, embedding, opening
-from xpcam.x2face.grids import CELLS, identity
 
 
 def write_network(path: Path, name: str, side: int, moves: float) -> Path:

@@ -5,8 +5,8 @@ from xpcam.inference.engine import Contract
 from xpcam.inference.tensor import Tensor
 from xpcam.tracking.crops import CROP
 from xpcam.tracking.detection import SIDE, STRIDE
+from xpcam.warping.grids import CELLS
 from xpcam.x2face import driving, embedding
-from xpcam.x2face.grids import CELLS
 
 FACE_PARAMS = Contract(
     {"image": Tensor("uint8", (1, CROP, CROP, 3))},

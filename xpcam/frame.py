@@ -89,7 +89,7 @@ class FaceParams:
             pitch (positive downwards) against the head, radians.
         appearance: identity, texture and light, where they were asked for.
         shown: (5,) what the mouth was seen to show, and how far that is to be believed (`mouth.seen`).
-        grid: (64, 64, 2) where X2Face samples the embedded face (`x2face.grids`), where that engine runs.
+        grid: (128, 128, 2) where X2Face samples the embedded face (`warping.grids`), where that engine runs.
     """
 
     landmarks: Floats

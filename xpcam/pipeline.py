@@ -5,7 +5,6 @@ Camera pixels end in the tracker: what is rendered is made from the target's pic
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -182,7 +181,7 @@ class Pipeline:
         if neutral is None:
             return None
         if live.neutral is not None:  # whose face it is stays; where it sits changes from day to day
-            neutral = replace(live.neutral, pose=neutral.pose)
+            neutral = neutral.of(live.neutral)
         return observe(person, neutral, live.by_parameters)
 
     def _track(self, frame: Frame, look: Look | None = None) -> FaceParams | None:

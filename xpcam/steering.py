@@ -37,7 +37,7 @@ LIVE: Final = (
     *CONNECTED,
 )
 """Settings that change while it runs, besides the target and the neutral face."""
-MESH_ONLY: Final = (*("mouth", "eyes", "brows", "head", "gaze"), *("relight", "transfer", "profile"))
+MESH_ONLY: Final = (*("mouth", "eyes", "brows", "head", "gaze"), *("relight", "transfer"))
 """Settings that mean nothing to the X2Face engine."""
 
 T = TypeVar("T")

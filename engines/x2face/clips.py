@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from engines.x2face.people import View, facing, frontal, in_crop, moved, parted, wider
+from engines.x2face.people import View, facing, in_crop, moved, wider
 from xpcam.builders import open_tracker
 from xpcam.camera.video_file import read_video
 from xpcam.face import landmarks as fl
+from xpcam.face.embedded_face import frontal, parted
+from xpcam.face.head_crop import face_crop
 from xpcam.face.model import ARKIT
 from xpcam.frame import FaceParams, Frame
 from xpcam.settings import Settings
-from xpcam.x2face.crops import face_crop
 
 RATE = 25.0  # frames a second of a folder of pictures, which does not say
 

@@ -6,9 +6,10 @@ DIR holds `faces/` and `faces_labels.npz` (see `engines.face_params.data`). --cl
 folders of numbered pictures as `xpcam video2images` writes them: the frames of each become a pack of one identity.
 
 A pack is `IDENTITIES` portraits that hold their heads alike, or as many rendered heads, in `ACTS` acts. Act 0 is the source:
-each as it holds its own head, lips parted. All others are the same for everybody in the pack. Each part is a folder
-of arrays that training maps into memory:
-    images.npy (P, I, K, 144, 144, 3) uint8: crops of xpcam.x2face.crops, `ROOM` times as wide
+each as it holds its own head, lips parted. All others are the same for everybody in the pack: strong ones, each in a pose
+of its own, then `CALM` of somebody who speaks, blinks and hardly moves. Each part is a folder of arrays that training
+maps into memory:
+    images.npy (P, I, K, 288, 288, 3) uint8: crops of xpcam.face.head_crop, `ROOM` times as wide
     landmarks.npy (P, I, K, 478, 2) float16: -1 to 1 over the crop of the networks
     canonical.npy (P, I, 478, 2) float16: those of the embedded face
     seen.npy (P, I, K, 478) bool
@@ -27,12 +28,13 @@ from tqdm import tqdm
 from engines.face_params.arrays import Floats
 from engines.face_params.data import TEST_PEOPLE, Portraits
 from engines.x2face.clips import frames_of
-from engines.x2face.people import Act, Head, Identity, Portrait, View, parted, random_act
+from engines.x2face.people import Act, Head, Identity, Portrait, View, calm_act, random_act
 from xpcam.face import landmarks as fl
+from xpcam.face.embedded_face import parted
 
 Random = np.random.Generator
-IDENTITIES, ACTS = 4, 9
-STORED = 144  # side of a stored crop, pixels
+IDENTITIES, ACTS, CALM = 4, 13, 6  # of the acts, calm ones in one pose
+STORED = 288  # side of a stored crop, pixels
 ROOM = 1.125  # it is so much wider than what the networks see
 SHARPEST, SHUT = 40.0, 0.45  # least outer-eye distance in pixels, most weight of a blink of a portrait
 PART = 50  # packs in a folder
@@ -75,18 +77,28 @@ def portrait_packs(rng: Random, data: Portraits) -> Iterator[tuple[list[Identity
             Portrait(data.pictures[row], data.landmarks[row], data.scores[row]) for row in rows
         ]
         middle = np.median(poses[rows], axis=0)
-        turns = middle + rng.normal(0, (0.13, 0.24, 0.06), (ACTS - 1, 3))
-        yield members, [SOURCE, *(random_act(rng, data.scores, turn.astype(np.float32)) for turn in turns)]
+        turns = middle + rng.normal(0, (0.13, 0.24, 0.06), (ACTS - 1 - CALM, 3))
+        still = middle + rng.normal(0, (0.08, 0.12, 0.04))
+        yield members, acts(rng, data, turns, still)
 
 
 def head_packs(rng: Random, data: Portraits, count: int) -> Iterator[tuple[list[Identity], list[Act]]]:
     """Rendered heads, turned far."""
     for _ in range(count):
         members: list[Identity] = [Head(rng, data) for _ in range(IDENTITIES)]
+        strong = ACTS - 1 - CALM
         turns = np.stack(
-            [rng.normal(0, 0.2, ACTS - 1), rng.uniform(-0.8, 0.8, ACTS - 1), rng.normal(0, 0.08, ACTS - 1)], 1
+            [rng.normal(0, 0.2, strong), rng.uniform(-0.8, 0.8, strong), rng.normal(0, 0.08, strong)], 1
         )
-        yield members, [SOURCE, *(random_act(rng, data.scores, turn.astype(np.float32)) for turn in turns)]
+        yield members, acts(rng, data, turns, rng.normal(0, (0.12, 0.2, 0.05)))
+
+
+def acts(rng: Random, data: Portraits, turns: Floats, still: Floats) -> list[Act]:
+    """The source's act, a strong one in each of the turns (N, 3), and calm ones in one pose (3,)."""
+    strong = [random_act(rng, data.scores, turn.astype(np.float32)) for turn in turns]
+    nearly = still + rng.normal(0, 0.015, (CALM, 3))
+    calm = [calm_act(rng, data.scores, turn.astype(np.float32)) for turn in nearly]
+    return [SOURCE, *strong, *calm]
 
 
 def played(members: list[Identity], acts: list[Act]) -> tuple[np.ndarray, ...]:

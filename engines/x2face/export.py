@@ -23,14 +23,14 @@ from engines.face_params.arrays import Pixels
 from engines.face_params.export import OPSET, drawn, people, session, stored_as_half
 from engines.tensorrt_operators import require
 from engines.x2face.network import BACKBONES, GRID, SIDE, SOURCE, Driving, Embedding, X2Face
-from xpcam.x2face.crops import SIDE_FACTOR
+from xpcam.face.head_crop import SIDE_FACTOR
 
-VERSION = "1.0"
+VERSION = "2.0"
 TOLERANCE, TOLERANCE_STORED = 2e-4, 0.01  # of a grid from -1 to 1
 
 
 class EmbeddingGraph(nn.Module):
-    """uint8 (1, 256, 256, 3) -> grid (1, 64, 64, 2)."""
+    """uint8 (1, 256, 256, 3) -> grid (1, 128, 128, 2)."""
 
     title, entry, side = "embedding", "source", SOURCE
     about = "where each cell of the embedded face samples the source crop"
@@ -45,9 +45,9 @@ class EmbeddingGraph(nn.Module):
 
 
 class DrivingGraph(nn.Module):
-    """uint8 (1, 128, 128, 3) -> grid (1, 64, 64, 2)."""
+    """uint8 (1, 256, 256, 3) -> grid (1, 128, 128, 2)."""
 
-    title, entry, side = "driving", "driver", SIDE
+    title, entry, side = "driving", "driver", SOURCE
     about = "where each cell of the output crop samples the embedded face"
 
     def __init__(self, network: Driving) -> None:
@@ -64,13 +64,13 @@ Graph = EmbeddingGraph | DrivingGraph
 def facts(graph: Graph, backbone: str, settings: dict[str, str], step: int) -> dict[str, str]:
     """The metadata of a file."""
     side = graph.side
-    kept = ("seed", "minutes", "loss")
+    kept = ("seed", "steps", "loss")
     return {
         "name": f"x2face_{graph.title}",
         "version": VERSION,
         "licence": "Apache-2.0",
         "backbone": backbone,
-        "crop": f"square about xpcam.x2face.crops.ANCHOR, side factor {SIDE_FACTOR}",
+        "crop": f"square about xpcam.face.head_crop.ANCHOR, side factor {SIDE_FACTOR}",
         "side_factor": str(SIDE_FACTOR),
         "tolerance": f"{TOLERANCE} as float32, {TOLERANCE_STORED} as stored",
         "opset": str(OPSET),

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engines.x2face.network import rest_grid
+
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, finest first (Wang, Simoncelli, Bovik, Multi-scale structural similarity, 2003)."""
 WINDOW, SIGMA = 11, 1.5
 LEVEL, CONTRAST = 0.01**2, 0.03**2  # C1 and C2 for pictures of 0 to 1
+REACH, FAR = 0.1, 2.0  # of a landmark over its surroundings, -1 to 1; weight of all that does not move
 SMALLEST = 1e-6  # similarities that are raised to a power are no smaller
 
 
@@ -89,14 +92,19 @@ def apart(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     return (torch.sqrt(away + 0.05**2) * weight).sum() / weight.sum().clamp_min(1.0)
 
 
-def identity(grids: Tensor, pairs: int) -> Tensor:
-    """How far two drivers' grids differ that do the same: 2 * pairs grids, each pair side by side, in cells.
+def grids_apart(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """As `apart`, between grids (B, 2, h, w), weighted by (B, 1, h, w)."""
+    away = (((found - wanted) * 32) ** 2).sum(1, keepdim=True)
+    return (torch.sqrt(away + 0.05**2) * weight).sum() / weight.sum().clamp_min(1.0)
 
-    Whose face drives must not show in the result. L1, as the papers on disentangling compare codes; here the grids
-    themselves can be compared.
+
+def identity(codes: Tensor, pairs: int) -> Tensor:
+    """How far two drivers' codes differ that do the same: (2 * pairs, C) codes, each pair side by side.
+
+    Whose face drives must not show in the result.
     """
-    both = grids.view(pairs, 2, *grids.shape[1:])
-    return (both[:, 0] - both[:, 1]).abs().mean() * 32
+    both = codes.view(pairs, 2, -1)
+    return (both[:, 0] - both[:, 1]).abs().mean()
 
 
 def roughness(grid: Tensor) -> Tensor:
@@ -104,3 +112,19 @@ def roughness(grid: Tensor) -> Tensor:
     across = grid[..., 2:] - 2 * grid[..., 1:-1] + grid[..., :-2]
     down = grid[..., 2:, :] - 2 * grid[..., 1:-1, :] + grid[..., :-2, :]
     return (across.abs().mean() + down.abs().mean()) * 32
+
+
+def carried(source: Tensor, goal: Tensor, side: int = 128) -> Tensor:
+    """(B, 2, side, side) a grid that has the points `goal` (B, P, 2) where `source` has its own; still far from all.
+
+    Gaussian weights of the points (Shepard 1968), on a quarter of the side.
+    """
+    cells = side // 4
+    steps = (torch.arange(cells, device=source.device) + 0.5) * (2 / cells) - 1
+    at = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).view(1, -1, 2)
+    near = torch.exp(torch.cdist(at.expand(len(source), -1, -1), source) ** 2 / (-2 * REACH**2))
+    moved = near @ (goal - source) / (near.sum(-1, keepdim=True) + FAR)
+    moved = moved.mT.view(-1, 2, cells, cells)
+    return rest_grid(side).to(source) + F.interpolate(
+        moved, (side, side), mode="bilinear", align_corners=False
+    )

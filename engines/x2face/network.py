@@ -22,11 +22,13 @@ from torch.nn import functional as F
 
 from engines.face_params.network import Backbone, InvertedResidual, conv_bn, normalised
 
-SIDE: Final = 128  # of the pictures that both networks look at, pixels
-SOURCE: Final = 256  # of the embedding network's input, which is halved
-GRID: Final = 64  # side of the grids, cells
+SIDE: Final = 128  # of the pictures that are made in training, pixels
+SOURCE: Final = 256  # of both networks' inputs; the embedding network halves its own
+GRID: Final = 128  # side of the grids, cells
 CODE: Final = 96
+BLENDED: Final = 16  # channels of the finest map that the code blends
 SEEN: Final = 20  # channels of the reader that reach the code, of 8x8 places
+FIXED: Final = 8  # learned maps of 32x32 that say to the driving network's decoder where in the face it is
 SPREAD: Final = 16  # channels of 4x4 places into which the code is spread
 WIDTHS: Final = (16, 24, 40, 80, 112)  # channels of the encoder at strides 2, 4, 8, 16, 32
 FEW: Final = 12  # channels that a level of U-Net 3+ takes of each scale
@@ -82,9 +84,10 @@ class Encoder(nn.Module):
 
 
 class Reader(nn.Module):
-    """(B, 3, 128, 128) driver BGR in 0..255 -> (B, 80, 8, 8). The layers of our tracker up to stride 16.
+    """(B, 3, 256, 256) driver BGR in 0..255 -> (B, 80, 16, 16). The layers of our tracker up to stride 16.
 
-    What is at stride 8 is the tracker's and ImageNet's and is not learned; the two blocks after it begin as the tracker's.
+    It sees a face nearly as large as the tracker does. The first block at stride 16 and what is before it are the
+    tracker's and are not learned (`early`), so training sees every picture once; the block after it begins as the tracker's.
     """
 
     def __init__(self) -> None:
@@ -96,12 +99,19 @@ class Reader(nn.Module):
         if not isinstance(backbone.stem[1], nn.Identity):
             backbone.freeze_early()
         self.stem, self.stages, self.deep = backbone.stem, backbone.stages[:3], backbone.stages[3][:2]
+        self.deep[0].requires_grad_(False)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def early(self, image: Tensor) -> Tensor:
+        """(B, 3, 256, 256) -> (B, 80, 16, 16), what is not learned; its batch norms stay as they are."""
         x = self.stem(normalised(image))
         for stage in self.stages:
             x = stage(x)
-        return self.deep(x)
+        return self.deep[0].eval()(x)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Of a picture, or of what `early` made of one."""
+        looked = not torch.jit.is_tracing() and seen.shape[1] != 3
+        return self.deep[1](seen if looked else self.early(seen))
 
 
 class Decoder(nn.Module):
@@ -167,38 +177,64 @@ class FullScaleDecoder(nn.Module):
         return [made[level] for level in range(LEVELS)]
 
 
+def steps_of(side: int) -> Tensor:
+    """(side,) middles of so many cells, -1 to 1."""
+    return (torch.arange(side) + 0.5) * (2 / side) - 1
+
+
 def rest_grid(side: int) -> Tensor:
     """(1, 2, side, side) grid that samples each cell where it lies, -1 to 1, x then y (align_corners=False)."""
-    steps = (torch.arange(side) + 0.5) * (2 / side) - 1
+    steps = steps_of(side)
     return torch.stack(torch.meshgrid(steps, steps, indexing="xy"))[None]
 
 
 class Heads(nn.Module):
-    """Grids from the decoder's maps: an affine map of the whole and what each cell adds to it."""
+    """Grids from the decoder's maps: an affine map of the whole and what each cell adds to it.
 
-    def __init__(self, widths: tuple[int, ...], code: int, deep: bool) -> None:
+    The finest map has half as many cells as the grid: each says four (Shi et al., sub-pixel convolution, CVPR 2016).
+
+    Args:
+        blended: the code also says how much of each channel of the finest map, made `BLENDED`, goes into the grid:
+            what it means somewhere is then a product, of how much and where.
+    """
+
+    def __init__(self, widths: tuple[int, ...], code: int, deep: bool, blended: bool = False) -> None:
         super().__init__()
         self.levels = tuple(range(4)) if deep else (0,)
-        self.cells = nn.ModuleList(nn.Conv2d(widths[level], 2, 3, padding=1) for level in self.levels)
+        self.cells = nn.ModuleList(
+            nn.Conv2d(widths[level], 2 if level else 8, 3, padding=1) for level in self.levels
+        )
         self.whole = nn.Linear(code, 6)
-        for layer in [*self.cells, self.whole]:
+        self.fewer = nn.Conv2d(widths[0], BLENDED, 1) if blended and widths[0] != BLENDED else nn.Identity()
+        self.share = nn.Linear(code, 8 * BLENDED) if blended else None
+        for layer in [*self.cells, self.whole, *([] if self.share is None else [self.share])]:
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)
         self.register_buffer("unmoved", torch.tensor([[1.0, 0, 0, 1, 0, 0]]), persistent=False)
         for level in self.levels:
-            self.register_buffer(f"rest{level}", rest_grid(GRID >> level).flatten(2), persistent=False)
+            self.register_buffer(f"rest{level}", steps_of(side_of(level)), persistent=False)
 
     def forward(self, maps: list[Tensor], code: Tensor) -> list[Tensor]:
-        """(B, 2, 64, 64), then in deep supervision (B, 2, 32, 32), (B, 2, 16, 16), (B, 2, 8, 8)."""
-        linear, shift = (self.whole(code) + self.unmoved).split([4, 2], dim=1)
+        """(B, 2, 128, 128), then in deep supervision (B, 2, 32, 32), (B, 2, 16, 16), (B, 2, 8, 8)."""
+        across, down, shift = (
+            (self.whole(code) + self.unmoved).view(-1, 6, 1, 1)[:, [0, 2, 1, 3, 4, 5]].split(2, dim=1)
+        )
         wanted = self.levels if self.training else self.levels[:1]
         grids = []
         for level, layer in zip(wanted, self.cells, strict=False):
-            rest = getattr(self, f"rest{level}")  # (1, 2, cells)
-            placed = linear.view(-1, 2, 2) @ rest + shift[:, :, None]
-            side = GRID >> level
-            grids.append(placed.view(-1, 2, side, side) + 0.5 * layer(maps[level]))
+            rest = getattr(self, f"rest{level}")
+            cells = layer(maps[level])
+            if self.share is not None and not level:
+                finest = self.fewer(maps[0]).flatten(2)
+                cells = cells + (self.share(code).view(-1, 8, BLENDED) @ finest).view_as(cells)
+            added = cells if level else F.pixel_shuffle(cells, 2)
+            grids.append(across * rest + down * rest[:, None] + shift + 0.5 * added)
         return grids
+
+
+def side_of(level: int) -> int:
+    """Cells of the side of a level's grid; those between the first and the second are left out."""
+    return GRID >> (level + 1) if level else GRID
 
 
 def decoder_of(backbone: str, skips: tuple[int, ...]) -> Decoder | FullScaleDecoder:
@@ -206,7 +242,7 @@ def decoder_of(backbone: str, skips: tuple[int, ...]) -> Decoder | FullScaleDeco
 
 
 class Embedding(nn.Module):
-    """(B, 3, 128, 128) source BGR in 0..255 -> grids (B, 2, 64, 64), in training of all scales."""
+    """(B, 3, 128, 128) source BGR in 0..255 -> grids (B, 2, 128, 128), in training of all scales."""
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
@@ -220,22 +256,33 @@ class Embedding(nn.Module):
 
 
 class Driving(nn.Module):
-    """(B, 3, 128, 128) driver BGR in 0..255 -> grids as `Embedding`."""
+    """(B, 3, 256, 256) driver BGR in 0..255, or what `Reader.early` made of it -> grids as `Embedding`."""
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
         self.reader = Reader()
+        self.halve = conv_bn(WIDTHS[3], WIDTHS[3], 5, stride=2, groups=WIDTHS[3])
         self.squeeze = conv_bn(WIDTHS[3], SEEN, 1)
-        self.code = nn.Sequential(nn.Linear(SEEN * 64, CODE), nn.ReLU())
+        self.code = nn.Linear(SEEN * 64, CODE)
         self.spread = nn.Linear(CODE, SPREAD * 16)
         self.widen = conv_bn(SPREAD, WIDTHS[4], 1)
-        self.decoder = decoder_of(backbone, (0, 0, 0, 0))
-        self.heads = Heads(self.decoder.widths, CODE, backbone == "unet3plus")
+        self.places = nn.Parameter(torch.randn(1, FIXED, GRID // 4, GRID // 4) * 0.5)
+        self.decoder = decoder_of(backbone, (0, FIXED, 0, 0))
+        self.heads = Heads(self.decoder.widths, CODE, backbone == "unet3plus", blended=True)
+
+    def read(self, image: Tensor) -> Tensor:
+        """(B, 96) the code, all that is known of the driver."""
+        return self.code(self.squeeze(self.halve(self.reader(image))).flatten(1))
+
+    def decode(self, code: Tensor) -> list[Tensor]:
+        """Grids of a code."""
+        x = self.widen(F.relu(self.spread(code)).view(-1, SPREAD, 4, 4))
+        maps = [x] * LEVELS
+        maps[1] = self.places.expand(len(code), -1, -1, -1)
+        return self.heads(self.decoder(maps), code)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        code = self.code(self.squeeze(self.reader(image)).flatten(1))
-        x = self.widen(F.relu(self.spread(code)).view(-1, SPREAD, 4, 4))
-        return self.heads(self.decoder([x] * LEVELS), code)
+        return self.decode(self.read(image))
 
 
 class X2Face(nn.Module):
@@ -247,9 +294,22 @@ class X2Face(nn.Module):
             raise ValueError(f"backbone: found {backbone!r}, wanted one of {', '.join(BACKBONES)}")
         self.embedding, self.driving = Embedding(backbone), Driving(backbone)
 
-    def forward(self, source: Tensor | None, driver: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Grids of the embedding network, none without a source, and of the driving network."""
-        return [] if source is None else self.embedding(source), self.driving(driver)
+    def forward(
+        self, source: Tensor | None, driver: Tensor, codes: Tensor | None = None, every: int = 1
+    ) -> tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]:
+        """Grids of the embedding network, none without a source; of the driving network; its codes; grids of given codes.
+
+        Args:
+            codes: (C, 96) decoded as well.
+            every: of so many drivers one is decoded.
+        """
+        embedding = [] if source is None else self.embedding(source)
+        code = self.driving.read(driver)
+        chosen = code[::every]
+        if codes is None:
+            return embedding, self.driving.decode(chosen), code, []
+        both, count = self.driving.decode(torch.cat([chosen, codes])), len(chosen)
+        return embedding, [grid[:count] for grid in both], code, [grid[count:] for grid in both]
 
 
 def sample(picture: Tensor, grid: Tensor) -> Tensor:

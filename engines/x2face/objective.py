@@ -5,29 +5,33 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engines.x2face import losses
-from engines.x2face.network import SIDE, X2Face, enlarged, sample
-from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch
+from engines.x2face.codes import Codes
+from engines.x2face.network import SIDE, X2Face, sample
+from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch, landmark_weights
 from xpcam.face import landmarks as fl
+from xpcam.face.embedded_face import canonical
 
 STRUCTURE = {"l1": "l1", "l1+ssim": "ssim", "l1+ms-ssim": "ms-ssim"}
-PIXELS, STRUCTURES, PLACES, APART, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 1.0, 2.0, 0.7, 0.35, 0.5, 0.15
+PIXELS, STRUCTURES, PLACES, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 1.0, 0.7, 0.35, 0.3, 0.03
+TAUGHT = 3.0
+BETWEEN = 2.0
+READ, ACTS = 1.0, 3.0
 PAIRS = (
-    *fl.RIGHT_LIDS, *fl.LEFT_LIDS, *fl.LIPS_APART,
-    *zip(fl.RIGHT_LID_SKIN[:7], fl.RIGHT_EYE[1:8], strict=True),
-    *zip(fl.LEFT_LID_SKIN[:7], fl.LEFT_EYE[1:8], strict=True),
-    (105, 159), (66, 158), (107, 133), (70, 33), (334, 386), (296, 385), (336, 362), (300, 263),
-    (61, 291), (61, 33), (291, 263), (2, 13), (2, 0), (17, 152), (14, 152), (61, 13), (291, 13), (61, 14), (291, 14),
+    (13, 14, 0.055),
+    (61, 291, 0.05),
+    (159, 145, 0.03),
+    (386, 374, 0.03),
+    (105, 33, 0.045),
+    (334, 263, 0.045),
+)
+"""Landmarks whose distance a judge looks at, and by how much that differs from act to act."""
+LIDS = tuple(landmark for eye in (fl.RIGHT_EYE, fl.LEFT_EYE) for landmark in eye)
+MOVES = (
+    (LIDS, 0.022), (fl.INNER_LIPS, 0.04), (fl.OUTER_LIPS, 0.04), ((*fl.RIGHT_BROW, *fl.LEFT_BROW), 0.04),
 )  # fmt: skip
-"""Landmarks whose way from one to the other is expression, whatever the head does: lids, brows, lips, jaw."""
-
-
-def landmark_weights() -> Tensor:
-    """(478,) what counts of the landmarks: lids and lips most."""
-    weight = torch.full((fl.LANDMARKS,), 0.5)
-    weight[[*fl.RIGHT_BROW, *fl.LEFT_BROW]] = 3.0
-    weight[[*fl.OUTER_LIPS, *fl.INNER_LIPS]] = 3.0
-    weight[[*fl.RIGHT_EYE, *fl.LEFT_EYE]] = 5.0
-    return weight
+"""Landmarks where expression shows, and how far acts move what is there, -1 to 1 over the crop."""
+MEASURED = {"lips": ((13, 14), 1), "width": ((61, 291), 0), "eyes": ((159, 386), 1), "brows": ((105, 334), 1)}
+"""Where, and along which axis, a judgement compares what is wanted with what the grids do."""
 
 
 def pixel_weights() -> Tensor:
@@ -44,36 +48,50 @@ class Objective:
         kind: a key of `STRUCTURE`.
     """
 
-    def __init__(self, kind: str, device: torch.device) -> None:
+    def __init__(self, kind: str, codes: Codes, device: torch.device) -> None:
+        self._codes = codes.to(device)
         self._kind = STRUCTURE[kind]
-        self._points, self._pixels = landmark_weights().to(device), pixel_weights().to(device)
-        self._first, self._second = torch.tensor(PAIRS, device=device).T
+        self._points = torch.from_numpy(landmark_weights()).to(device)
+        self._pixels = pixel_weights().to(device)
+        self._face = torch.from_numpy(canonical()).to(device)
 
-    def __call__(self, network: torch.nn.Module, batch: Batch, pictures: bool = True) -> dict[str, Tensor]:
-        """The weighted losses by name.
+    def __call__(self, network: torch.nn.Module, batch: Batch, more: Batch) -> dict[str, Tensor]:
+        """The weighted losses by name; without pictures in the batch the driving network alone is run.
 
         Args:
-            pictures: also make pictures, which costs most; without them the driving network alone is run.
+            more: other acts, for the decoder alone.
         """
-        with torch.autocast(batch.source.device.type, torch.bfloat16):
-            embedding, driving = network(
+        pictures = len(batch.source) > 0
+        with torch.autocast(batch.driver.device.type, torch.bfloat16, enabled=batch.driver.is_cuda):
+            embedding, driving, code, taught = network(
                 batch.source.contiguous(memory_format=torch.channels_last) if pictures else None,
                 batch.driver.contiguous(memory_format=torch.channels_last),
+                self._codes.of(torch.cat([batch.acted, more.acted])),
+                DRIVERS,
             )
-        embedding, driving = [grid.float() for grid in embedding], [grid.float() for grid in driving]
-        parts = self._driven(batch, driving)
+        embedding, driving, taught = (
+            [grid.float() for grid in grids] for grids in (embedding, driving, taught)
+        )
+        parts = self._driven(batch, driving) | self._read(batch, code.float())
+        grid, weight, posed = (
+            torch.cat([getattr(batch, name), getattr(more, name)]) for name in ("grid", "weight", "posed")
+        )
+        parts["taught"] = TAUGHT * losses.grids_apart(taught[0], grid, weight)
+        parts["taught_between"] = TAUGHT * between(taught[0] - grid, posed)
         if pictures:
             parts |= self._made(batch, embedding, driving)
         return parts
 
     def _made(self, batch: Batch, embedding: list[Tensor], driving: list[Tensor]) -> dict[str, Tensor]:
         """What the embedding network and the pictures add."""
-        shown = losses.looked_up(embedding[0], batch.canonical)
-        embedded_at = losses.apart(shown, batch.source_at, batch.seen_source * self._points)
+        face = self._face.expand(len(batch.source), -1, -1)
+        embedded_at = losses.apart(
+            losses.looked_up(embedding[0], face), batch.source_at, batch.seen_source * self._points
+        )
         picture, wanted = batch.source / 255, batch.wanted / 255
-        first = driving[0][::DRIVERS]  # pictures are made by the first driver of each wish
-        embedded = sample(picture, enlarged(embedding[0], 2)).repeat_interleave(ACTS_EACH, 0)
-        made = sample(embedded, enlarged(first, 2))
+        embedded = sample(picture, embedding[0]).repeat_interleave(ACTS_EACH, 0)
+        shape = losses.carried(batch.wanted_at, batch.acted)
+        made = sample(embedded, sample(driving[0], shape))  # by the first driver of each wish
         weight = self._pixels.expand(len(made), -1, -1, -1)
         parts = {
             "embedded": EMBEDDED * embedded_at,
@@ -84,46 +102,78 @@ class Objective:
             parts["structure"] = STRUCTURES * losses.structure(made, wanted, self._kind)
         if len(embedding) > 1:
             parts["deep_pictures"] = DEEP * self._deep_pictures(
-                batch, driving[1:], embedding[1:], wanted, embedded
+                batch, driving[1:], embedding[1:], shape, embedded
             )
         return parts
 
+    def _read(self, batch: Batch, code: Tensor) -> dict[str, Tensor]:
+        """What the code says of the act, as landmarks: all of them, and the ways between some in which acts differ."""
+        acted = batch.acted.repeat_interleave(DRIVERS, 0)
+        said = self._codes.landmarks(code)
+        away = (((said - acted) * 32) ** 2).sum(-1)
+        placed = (torch.sqrt(away + 0.05**2) * self._points).sum(1) / self._points.sum()
+        off = (measures(said) - measures(acted)).view(-1, ACTS_EACH, DRIVERS, len(PAIRS))
+        change = F.smooth_l1_loss(off[:, 1:], off[:, :-1])
+        return {
+            "read": READ * placed.mean(),
+            "identity": IDENTITY * losses.identity(code, len(code) // DRIVERS),
+            "acts": ACTS * (change + 0.3 * F.smooth_l1_loss(off, torch.zeros_like(off))),
+        }
+
     def _driven(self, batch: Batch, driving: list[Tensor]) -> dict[str, Tensor]:
-        """The renderer knows where each landmark went: the driving grid must say so, whoever drives."""
-        canonical = batch.canonical.repeat_interleave(ACTS_EACH * DRIVERS, 0)
-        at, seen = batch.wanted_at.repeat_interleave(DRIVERS, 0), batch.seen.repeat_interleave(DRIVERS, 0)
-        found = losses.looked_up(driving[0], at)
-        ways, wanted = self._ways(found), self._ways(canonical)
+        """It is known where each triangle of the embedded face goes: the driving grid must say so, whoever drives."""
+        wanted, weight = batch.grid, batch.weight
         parts = {
-            "driven": PLACES * losses.apart(found, canonical, seen * self._points),
-            "apart": APART * losses.apart(ways, wanted, seen[:, self._first] * seen[:, self._second]),
-            "identity": IDENTITY * losses.identity(driving[0], len(driving[0]) // DRIVERS),
+            "driven": PLACES * losses.grids_apart(driving[0], wanted, weight),
+            "between": BETWEEN * between(driving[0] - wanted, batch.posed),
             "smooth": ROUGH * losses.roughness(driving[0]),
         }
         if len(driving) > 1:
             coarser = [
-                losses.apart(losses.looked_up(grid, at), canonical, seen * self._points)
+                losses.grids_apart(
+                    grid, *(F.avg_pool2d(value, SIDE // grid.shape[-1]) for value in (wanted, weight))
+                )
                 for grid in driving[1:]
             ]
             parts["deep"] = DEEP * torch.stack(coarser).mean()
         return parts
 
-    def _ways(self, points: Tensor) -> Tensor:
-        """(B, pairs, 2) from the first to the second landmark of each pair of (B, 478, 2)."""
-        return points[:, self._second] - points[:, self._first]
-
     def _deep_pictures(
-        self, batch: Batch, driving: list[Tensor], embedding: list[Tensor], wanted: Tensor, embedded: Tensor
+        self, batch: Batch, driving: list[Tensor], embedding: list[Tensor], shape: Tensor, embedded: Tensor
     ) -> Tensor:
         """Full-scale deep supervision: each coarser level's own grid makes a picture of its own scale."""
-        total = wanted.new_zeros(())
+        wanted, total = batch.wanted / 255, embedded.new_zeros(())
+        face = self._face.expand(len(batch.source), -1, -1)
         for drive, embed in zip(driving, embedding, strict=True):
             factor = SIDE // drive.shape[-1]
-            made = sample(F.avg_pool2d(embedded.detach(), factor), drive[::DRIVERS])
+            at = sample(drive, F.avg_pool2d(shape, factor))
+            made = sample(F.avg_pool2d(embedded.detach(), factor), at)
             total = total + PIXELS * (made - F.avg_pool2d(wanted, factor)).abs().mean()
-            shown = losses.looked_up(embed, batch.canonical)
+            shown = losses.looked_up(embed, face)
             total = total + losses.apart(shown, batch.source_at, batch.seen_source * self._points)
         return total / len(driving)
+
+
+def measures(points: Tensor) -> Tensor:
+    """(B, 6) of (B, 478, 2): lengths of `PAIRS`, in their spreads."""
+    first, second = torch.tensor([pair[:2] for pair in PAIRS], device=points.device).T
+    spread = points.new_tensor([pair[2] for pair in PAIRS])
+    return ((points[:, second] - points[:, first]).square().sum(-1) + 1e-5).sqrt() / spread
+
+
+def between(off: Tensor, posed: Tensor) -> Tensor:
+    """How falsely two acts of the same driver differ where lids, lips and brows are: that is what is seen of expression.
+
+    Args:
+        off: (W, 2, h, w) what a grid has too much.
+        posed: (W, 478, 2) the resting face's landmarks.
+    """
+    parts = []
+    for landmarks, spread in MOVES:
+        there = losses.looked_up(off, posed[:, list(landmarks)])
+        acts = there.view(-1, ACTS_EACH, len(landmarks), 2)
+        parts.append((acts[:, 1:] - acts[:, :-1]).abs().mean() / spread)
+    return torch.stack(parts).mean()
 
 
 @torch.no_grad()
@@ -131,18 +181,18 @@ def judged(network: X2Face, batch: Batch) -> tuple[dict[str, float], Tensor]:
     """What a held-out batch says, drivers of other identities, and the (W, 3, 128, 128) pictures made.
 
     SSIM of what is made against the wanted picture beside that of the source merely copied; how far the landmarks are
-    off, in cells of a grid of 64, with both networks in a row and without any motion.
+    off, in cells of a grid of 64, with both networks in a row and without any motion; of what lies between two acts of
+    the same driver, correlation of what arrives.
     """
-    embedding, driving = network(batch.source, batch.driver[::DRIVERS])
+    embedding, driving, _, _ = network(batch.source, batch.driver)
     picture, wanted = batch.source / 255, batch.wanted / 255
     many = (ACTS_EACH, 0)
-    embedded = sample(picture, enlarged(embedding[0], 2)).repeat_interleave(*many)
-    made = sample(embedded, enlarged(driving[0], 2))
+    embedded = sample(picture, embedding[0]).repeat_interleave(*many)
+    first = driving[0][::DRIVERS]
+    made = sample(embedded, sample(first, losses.carried(batch.wanted_at, batch.acted)))
     copied = picture.repeat_interleave(*many)
-    weight = batch.seen * landmark_weights().to(picture.device)
-    through = losses.looked_up(
-        embedding[0].repeat_interleave(*many), losses.looked_up(driving[0], batch.wanted_at)
-    )
+    weight = batch.seen * torch.from_numpy(landmark_weights()).to(picture.device)
+    through = losses.looked_up(embedding[0].repeat_interleave(*many), losses.looked_up(first, batch.acted))
     goal = batch.source_at.repeat_interleave(*many)
     rows = {
         "l1": (made - wanted).abs().mean(),
@@ -153,4 +203,19 @@ def judged(network: X2Face, batch: Batch) -> tuple[dict[str, float], Tensor]:
         "cells": losses.apart(through, goal, weight),
         "still_cells": losses.apart(batch.wanted_at, goal, weight),
     }
-    return {name: float(value) for name, value in rows.items()}, made
+    return {name: float(value) for name, value in rows.items()} | arriving(driving[0], batch), made
+
+
+def arriving(driving: Tensor, batch: Batch) -> dict[str, float]:
+    """Of what lies between two acts of the same driver, where the resting face is: correlation, and how much arrives."""
+    posed, wanted = (value.repeat_interleave(DRIVERS, 0) for value in (batch.posed, batch.grid))
+    row = {}
+    for name, (landmarks, axis) in MEASURED.items():
+        both = []
+        for grid in (wanted, driving):
+            there = losses.looked_up(grid, posed[:, list(landmarks)])[..., axis]
+            acts = there.view(-1, ACTS_EACH, DRIVERS, len(landmarks))
+            both.append((acts[:, 1] - acts[:, 0]).flatten())
+        row[name] = float(torch.corrcoef(torch.stack(both))[0, 1])
+        row[f"{name}_spread"] = float(both[1].std() / both[0].std())
+    return row

@@ -15,17 +15,16 @@ from engines.face_params.arrays import Floats, Pixels
 from engines.face_params.data import Portraits
 from engines.face_params.parameter_views import background, random_light
 from xpcam.face import landmarks as fl
+from xpcam.face.embedded_face import frontal, parted
+from xpcam.face.head_crop import ANCHOR, SIDE_FACTOR, crop_matrix, face_crop, face_height
 from xpcam.face.model import ARKIT, face_model, normals, shading
 from xpcam.frame import FaceParams, Pose
 from xpcam.rendering.renderer import Renderer
 from xpcam.retargeting.retargeter import Gains, Motion, Retargeter
 from xpcam.target.still import laid_out
 from xpcam.warping.mesh_warp import MeshRasteriser
-from xpcam.x2face.crops import ANCHOR, SIDE_FACTOR, crop_matrix, face_crop, face_height
 
 Random = np.random.Generator
-PARTED = {"jawOpen": 0.22, "mouthUpperUpLeft": 0.15, "mouthUpperUpRight": 0.15}
-"""What an embedded face does: its lips are apart, for a grid can show teeth only where there are some."""
 FACING = -0.1  # depth of a unit normal above which a place is not seen
 HEAD = 288  # side of a rendered head's picture, pixels
 
@@ -53,7 +52,7 @@ class View:
 
     Attributes:
         crop: (S, S, 3) uint8.
-        landmarks: (478, 2) -1 to 1 over the crop of `xpcam.x2face.crops` (what is stored shows more).
+        landmarks: (478, 2) -1 to 1 over the crop of `xpcam.face.head_crop` (what is stored shows more).
         seen: (478,) whether each can be seen.
     """
 
@@ -77,20 +76,9 @@ class Identity(Protocol):
         """The act in a crop of `size` pixels, `room` times as wide as the networks' own."""
 
 
-def parted() -> Floats:
-    """(51,) weights of `PARTED`."""
-    names = fl.face_mesh().blendshape_names
-    return np.array([PARTED.get(name, 0.0) for name in names], np.float32)
-
-
 def moved(scores: Floats) -> Floats:
     """(478, 3) what ARKit weights add to a frontal face."""
     return np.asarray(np.tensordot(scores, fl.face_mesh().basis, axes=1), np.float32)
-
-
-def frontal(face: Floats) -> Floats:
-    """(N, 2) where points (N, 3) of a frontal face lie in its crop, -1 to 1."""
-    return np.asarray((face - ANCHOR)[:, :2] * np.float32(2 / (SIDE_FACTOR * face_height())), np.float32)
 
 
 def in_crop(landmarks: Floats, pose: Pose) -> Floats:
@@ -215,3 +203,20 @@ def random_act(rng: Random, pool: Floats, rotation: Floats) -> Act:
         extra = extra + warping.part_lips(rng)
     gaze = rng.normal(0, (0.28, 0.15)) if rng.random() < 0.7 else np.zeros(2)
     return Act(scores, extra.astype(np.float32), rotation, gaze.astype(np.float32))
+
+
+def calm_act(rng: Random, pool: Floats, rotation: Floats) -> Act:
+    """Somebody who speaks, blinks and looks about a little: as `random_act`."""
+    scores = np.zeros(pool.shape[1], np.float32)
+    if rng.random() < 0.8:
+        warping.random_mouth(rng, scores, pool)
+        scores *= np.float32(rng.uniform(0.2, 0.8))
+    scores[warping.BLINK] = rng.uniform(0.3, 1.2) if rng.random() < 0.4 else rng.uniform(0, 0.25)
+    if rng.random() < 0.5:
+        scores[warping.BROW_UP if rng.random() < 0.6 else warping.BROW_DOWN] = rng.uniform(0, 0.8)
+    extra: Floats = np.zeros((fl.LANDMARKS, 3), np.float32)
+    if rng.random() < 0.6:
+        extra = np.asarray(extra + warping.move_corners(rng) * 0.6, np.float32)
+    if rng.random() < 0.4:
+        extra = np.asarray(extra + warping.part_lips(rng) * 0.7, np.float32)
+    return Act(scores, extra, rotation, rng.normal(0, (0.12, 0.08)).astype(np.float32))

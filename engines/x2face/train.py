@@ -12,12 +12,14 @@ drawn and shown, the networks are counted, and nothing is trained. Starts on sev
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from engines.face_params.train import (
@@ -29,7 +31,8 @@ from engines.face_params.train import (
     save,
     sheet,
 )
-from engines.x2face.network import BACKBONES, X2Face
+from engines.x2face.codes import codes_of
+from engines.x2face.network import BACKBONES, SIDE, SOURCE, X2Face
 from engines.x2face.objective import STRUCTURE, Objective, judged
 from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch, Packs
 from engines.x2face.start import begin, begin_with
@@ -47,12 +50,18 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=30.0, help="wall-clock budget, start-up excluded")
     parser.add_argument("--steps", type=int, default=0, help="steps in place of --minutes: repeats exactly")
     parser.add_argument(
-        "--alone", type=float, default=0.1, help="share of the budget for self-reconstruction"
+        "--alone", type=float, default=0.05, help="share of the budget for self-reconstruction"
     )
     parser.add_argument(
         "--sources", type=int, default=8, help=f"of a step and process; {ACTS_EACH * DRIVERS} drivers of each"
     )
-    parser.add_argument("--pictures", type=int, default=3, help="of so many steps one looks at pictures too")
+    parser.add_argument(
+        "--taught",
+        type=int,
+        default=48,
+        help=f"more sources, whose {ACTS_EACH} acts each teach the decoder alone",
+    )
+    parser.add_argument("--pictures", type=int, default=8, help="of so many steps one looks at pictures too")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the networks")
@@ -83,22 +92,29 @@ class Judge:
     def __init__(self, packs: Path, backbone: str, device: torch.device) -> None:
         rng = np.random.default_rng(12345)
         self._batches: dict[str, Batch] = {}
+        self._drivers: dict[str, Tensor] = {}
         for kind in ("portraits", "heads", ""):
             if list((packs / "test").glob(f"{kind}*/seen.npy")) and not (not kind and self._batches):
                 name = kind or "all"
-                self._batches[name] = (
-                    Packs(packs / "test", kind).batch(rng, HELD, alone=False, plain=True).to(device)
-                )
+                batch = Packs(packs / "test", kind).batch(rng, HELD, alone=False, plain=True)
+                self._batches[name] = batch.to(device)
+                self._drivers[name] = F.avg_pool2d(batch.driver[::DRIVERS], SOURCE // SIDE)
         self._twin = X2Face(backbone).to(device, memory_format=torch.channels_last).eval()
 
     def __call__(self, weights: dict[str, Tensor], out: Path) -> dict[str, float]:
         self._twin.load_state_dict(weights)
         row: dict[str, float] = {}
         for kind, batch in self._batches.items():
+            if batch.driver.shape[1] == 3:  # what is not learned looks once
+                with torch.no_grad():
+                    seen = torch.cat(
+                        [self._twin.driving.reader.early(part) for part in batch.driver.split(16)]
+                    )
+                batch = self._batches[kind] = replace(batch, driver=seen)
             found, made = judged(self._twin, batch)
             row |= {f"{kind}_{name}": value for name, value in found.items()}
             source = batch.source.repeat_interleave(ACTS_EACH, 0)
-            picture = shown(source, batch.driver[::DRIVERS], made * 255, batch.wanted)
+            picture = shown(source, self._drivers[kind], made * 255, batch.wanted)
             cv2.imwrite(str(out / f"sheet_{kind}.png"), picture)
         return row
 
@@ -122,14 +138,14 @@ def count(network: nn.Module, image: Tensor) -> tuple[int, int]:
 
 def dry_run(options: argparse.Namespace, batch: Batch) -> None:
     """Show what would be learned from, and by what."""
-    driver = batch.driver[::DRIVERS]
-    picture = shown(
-        batch.source.repeat_interleave(ACTS_EACH, 0), driver, batch.driver[1::DRIVERS], batch.wanted
-    )
+    drivers = F.avg_pool2d(batch.driver, SOURCE // SIDE)
+    source = batch.source.repeat_interleave(ACTS_EACH, 0)
+    picture = shown(source, drivers[::DRIVERS], drivers[1::DRIVERS], batch.wanted)
     cv2.imwrite(str(options.out / "samples.png"), picture)
     network = X2Face(options.backbone)
     for name, part in (("embedding", network.embedding), ("driving", network.driving)):
-        parameters, adds = count(part, batch.source[:1])
+        picture = batch.source[:1] if name == "embedding" else batch.driver[:1]
+        parameters, adds = count(part, picture)
         print(f"{options.backbone} {name}: {parameters:,} parameters, {adds / 1e6:.1f} M multiply-adds")
     print(f"{options.out / 'samples.png'}: source, two drivers, wanted")
 
@@ -144,7 +160,7 @@ def main(given: list[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     packs = Packs(options.packs / "train")
     if options.dry_run:
-        dry_run(options, packs.batch(np.random.default_rng(options.seed), 6, alone=False))
+        dry_run(options, packs.batch(np.random.default_rng(options.seed), 6, alone=False, unseen=True))
         return
     network = X2Face(options.backbone)
     begin(network, packs.batch(np.random.default_rng(0), 16, alone=False, plain=True).driver)
@@ -159,7 +175,8 @@ def main(given: list[str] | None = None) -> None:
     wrapped = (
         nn.parallel.DistributedDataParallel(network, find_unused_parameters=True) if world > 1 else network
     )
-    objective, judge = Objective(options.loss, device), Judge(options.packs, options.backbone, device)
+    objective = Objective(options.loss, codes_of(packs), device)
+    judge = Judge(options.packs, options.backbone, device)
     rng = np.random.default_rng((options.seed, rank, first))
     began, last = time.monotonic() - spent * 60, time.monotonic()
     settings = {key: str(value) for key, value in vars(options).items()}
@@ -170,6 +187,7 @@ def main(given: list[str] | None = None) -> None:
         progress = agreed(step / options.steps if options.steps else minutes / options.minutes, world, device)
         if rank == 0 and (progress >= 1.0 or time.monotonic() - last > options.every * 60):
             last = time.monotonic()
+            packs.look_again()
             save(checkpoint, network=network.state_dict(), average=average.state, optimiser=optimiser.state_dict(),
                  step=step, minutes=minutes, settings=settings)  # fmt: skip
             row = judge(average.state, options.out)
@@ -179,8 +197,10 @@ def main(given: list[str] | None = None) -> None:
             break
         for group in optimiser.param_groups:
             group["lr"] = rate_at(progress, step, options.rate)
-        batch = packs.batch(rng, options.sources, progress < options.alone).to(device)
-        parts = objective(wrapped, batch, pictures=step % options.pictures == 0)
+        pictures = step % options.pictures == 0
+        batch = packs.batch(rng, options.sources, progress < options.alone, pictures=pictures).to(device)
+        more = packs.batch(rng, options.taught, False, pictures=False, drivers=False).to(device)
+        parts = objective(wrapped, batch, more)
         total = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()

@@ -33,6 +33,7 @@ from xpcam.face.model import ARKIT, TONGUE_OUT
 from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.outline import believable
+from xpcam.retargeting.resting_grid import since_rest
 from xpcam.retargeting.transfer import explained
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
@@ -77,7 +78,8 @@ class Motion:
         shift: (2,) head translation away from neutral, in outer-eye distances.
         zoom: head size over its neutral size, minus 1.
         gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
-        grid, shown: as in `FaceParams`.
+        grid: (128, 128, 2) the person's driving grid against that of the person at rest, where X2Face runs.
+        shown: as in `FaceParams`.
         tongue: how far it is out, 0 to 1; files of expressions know, the tracker does not.
     """
 
@@ -136,7 +138,9 @@ def observe(person: FaceParams, neutral: Neutral, by_parameters: bool = False) -
         shift=(here - there) / np.float32(neutral.pose.scale),
         zoom=person.pose.scale / neutral.pose.scale - 1.0,
         gaze=person.gaze - neutral.gaze,
-        grid=person.grid,
+        grid=since_rest(person.grid, neutral.grid)
+        if person.grid is not None and neutral.grid is not None
+        else None,
         shown=person.shown,
     )
 

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from xpcam.errors import TargetError
+from xpcam.face.head_crop import face_crop
 from xpcam.face.landmarks import LIPS_APART, gap, unpose
 from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import FaceParams, Floats, Pixels, Pose
@@ -20,8 +21,8 @@ from xpcam.retargeting.idling import idle_motion
 from xpcam.retargeting.retargeter import STILL, Gains, Motion, blend
 from xpcam.target.clip import TargetClip, is_clip
 from xpcam.target.still import Target
-from xpcam.x2face.crops import face_crop
 from xpcam.x2face.embedding import SIDE, Embedder
+from xpcam.x2face.fitting import fitted
 from xpcam.x2face.placing import Placer
 
 PARTED: Final = 0.25
@@ -51,9 +52,11 @@ class AnimatedFace:
         self._idling = AnimatedStill(target, Gains(), plain)
         self._posed = parted(target)
         sharp = self._idling if look.coarse == 1 else self._idling.drawn(replace(plain, coarse=1.0))
-        picture = sharp.render(sharp.act(self._posed, 1.0, 0.0)).copy()
-        embedding = embedder.embed(source_of(picture, target.bounds, target.params.pose))
-        self._placer = Placer(picture, target.bounds, target.params.pose, embedding, look.coarse)
+        acted = sharp.act(self._posed, 1.0, 0.0)
+        picture, pose = sharp.render(acted).copy(), target.params.pose
+        embedding = embedder.embed(source_of(picture, target.bounds, pose))
+        face = fitted(embedding, acted.landmarks, pose)
+        self._placer = Placer(picture, target.bounds, pose, face, look.coarse)
         self._share = 0.0
 
     def act(self, motion: Motion, followed: float, at: float, /) -> FaceParams:

@@ -1,8 +1,4 @@
-"""Camera frame -> grid: the tracker of the X2Face engine. Camera pixels end here; what leaves are numbers.
-
-What leaves is how the person's grid differs from that of the person at rest: what they share says whose face
-drives, how it is framed and what the network always gets wrong, none of which is the target's.
-"""
+"""Camera frame -> grid: the tracker of the X2Face engine. Camera pixels end here; what leaves are numbers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,47 +6,16 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from xpcam.face.head_crop import face_crop
 from xpcam.frame import FaceParams, Floats, Frame, Pixels
 from xpcam.tracking.smoothing import OneEuro
-from xpcam.x2face.crops import face_crop
+from xpcam.warping.grids import CELLS
 from xpcam.x2face.embedding import Runs, believable
-from xpcam.x2face.grids import CELLS, identity
 
-SIDE: Final = 128
+SIDE: Final = 256
 """Side of the crop that the driving network takes, pixels."""
 STEADY: Final = (5.0, 60.0)  # cut-off at rest in hertz, and per half crop and second (`tracking.smoothing`)
-FORGOTTEN_AFTER: Final = 5.0  # seconds without a face after which whoever comes may be somebody else
 LONGEST_GAP: Final = 0.5  # seconds without a grid after which the past no longer counts
-
-STRAINED: Final = 2.0  # a moment with ARKit weights of so much in sum counts 1 / e**4 of one without any
-REMEMBERED: Final = 20.0  # moments of a face at rest that its rest is the mean of; older ones fade
-
-
-class Rest:
-    """The driving grid of a person at rest: a mean over time in which calm moments count most."""
-
-    def __init__(self) -> None:
-        self._still = identity(CELLS)
-        self._grid: Floats | None = None
-        self._weight = 0.0
-
-    def difference(self, grid: Floats, expression: Floats) -> Floats:
-        """(64, 64, 2) the grid that does to a face what this one does to the person's resting one.
-
-        Args:
-            grid: (64, 64, 2) of this moment, which is learned from.
-            expression: (52,) ARKit weights of this moment.
-        """
-        weight = float(np.exp(-STRAINED * expression.sum()))
-        self._weight = min(self._weight + weight, REMEMBERED)
-        if self._grid is None:
-            self._grid = grid.copy()
-        self._grid += (grid - self._grid) * np.float32(weight / max(self._weight, 1e-12))
-        return np.asarray(np.clip(self._still + grid - self._grid, -1.0, 1.0), np.float32)
-
-    def forget(self) -> None:
-        """Somebody else may come."""
-        self._grid, self._weight = None, 0.0
 
 
 class Tracker(Protocol):
@@ -81,7 +46,6 @@ class DrivingTracker:
         self._found: FaceParams | None = None
         self._grid: Floats | None = None
         self._at = -np.inf
-        self._rest, self._seen_at = Rest(), -np.inf
 
     def track(self, frame: Frame) -> FaceParams | None:
         """The person's face in the next frame with its grid, or None where there is none.
@@ -96,11 +60,7 @@ class DrivingTracker:
             self._forget()
             return None
         if found is not self._found or self._grid is None:
-            if frame.captured_at - self._seen_at > FORGOTTEN_AFTER:
-                self._rest.forget()
-            self._seen_at = frame.captured_at
-            grid = self._drive(frame, found)
-            self._found, self._grid = found, self._rest.difference(grid, found.expression)
+            self._found, self._grid = found, self._drive(frame, found)
         return replace(found, grid=self._grid)
 
     def locate(self, pixels: Pixels) -> list[FaceParams]:

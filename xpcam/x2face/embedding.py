@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from xpcam.errors import EngineError
 from xpcam.frame import Floats, Pixels
-from xpcam.x2face.grids import CELLS
+from xpcam.warping.grids import CELLS
 
 log = logging.getLogger(__name__)
 
 SIDE: Final = 256
 """Side of the crop that the embedding network takes, pixels."""
-VERSION: Final = 1  # of what a file holds
+VERSION: Final = 2  # of what a file holds
 MOST: Final = 2000  # files kept; the oldest go first
 DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
@@ -50,7 +50,7 @@ class Embedder:
         self._opener = opener
 
     def embed(self, crop: Pixels) -> Floats:
-        """(64, 64, 2) where the embedded face samples the (256, 256, 3) crop.
+        """(128, 128, 2) where the embedded face samples the (256, 256, 3) crop.
 
         Raises:
             EngineError: the network does not work.
@@ -77,7 +77,7 @@ def folder() -> Path:
 
 
 def believable(grid: NDArray[Any], network: str) -> Floats:
-    """(64, 64, 2) what a network said. Raises EngineError where that is no grid of numbers."""
+    """(128, 128, 2) what a network said. Raises EngineError where that is no grid of numbers."""
     if grid.shape != (CELLS, CELLS, 2) or not np.isfinite(grid).all():
         raise EngineError(
             f"the x2face {network} network gave no grid: wanted {CELLS}x{CELLS} places; reinstall xpcam, or "

@@ -8,8 +8,8 @@ from xpcam.inference.engine import Contract, Engine
 from xpcam.inference.providers import Device
 from xpcam.inference.tensor import Tensor
 from xpcam.resources import SHIPPED, shipped
+from xpcam.warping.grids import CELLS
 from xpcam.x2face import driving, embedding
-from xpcam.x2face.grids import CELLS
 
 Part = Literal["embedding", "driving"]
 Backbone = Literal["unet", "unet3plus"]

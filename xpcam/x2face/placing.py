@@ -1,8 +1,9 @@
 """Puts the sampled face back where the target has its own: no seam, and sharp, for it is sampled once.
 
-The driving grid and the embedding grid are put one after the other, small, so that every pixel of the
-target's picture knows where in that picture it comes from. How far each is moved fades to nothing before the
-crop's border: what lies outside stays, and no two pictures are laid over each other.
+Each place of the target is looked up in the embedded face, there in the driving grid, and what that says in
+the target again: small, so that every pixel of the picture knows where in it it comes from.
+How far each is moved fades to nothing before the crop's border: what lies outside stays, and no two pictures
+are laid over each other.
 """
 
 from typing import Final
@@ -10,11 +11,12 @@ from typing import Final
 import cv2
 import numpy as np
 
+from xpcam.face.head_crop import crop_matrix
 from xpcam.frame import Floats, Pixels, Pose
+from xpcam.warping.grids import CELLS, FINE, chained, fade, places
 from xpcam.warping.mesh_warp import coordinates, sample
 from xpcam.warping.openings import Region
-from xpcam.x2face.crops import crop_matrix
-from xpcam.x2face.grids import FINE, chained, enlarged, fade
+from xpcam.x2face.fitting import EmbeddedFace
 
 BUFFERS: Final = 3  # pictures handed out in turn, so that none is written while it is still being read
 FADES: Final = 0.14  # share of the crop's side within which motion fades to nothing
@@ -27,7 +29,7 @@ class Placer:
         picture: (height, width, 3) the target's, from which the face is sampled.
         bounds: (left, top, right, bottom) of the target itself within the picture, pixels.
         pose: of its head.
-        embedding: (n, n, 2) where the embedded face samples the target's crop.
+        face: its embedded face.
         coarse: how many pixels of the picture one drawn pixel takes, on a side.
 
     Attributes:
@@ -39,7 +41,7 @@ class Placer:
         picture: Pixels,
         bounds: tuple[int, int, int, int],
         pose: Pose,
-        embedding: Floats,
+        face: EmbeddedFace,
         coarse: float = 1.0,
     ) -> None:
         self._picture = picture
@@ -52,7 +54,8 @@ class Placer:
         end = [max(min(bounds[i + 2], corner[i] + pixels), cut[i]) for i in (0, 1)]
         self.region = Region(cut[0], cut[1], end[0], end[1])
         left, top, right, bottom = ((edge - corner[i % 2]) / pixels for i, edge in enumerate((*cut, *end)))
-        self._embedding = enlarged(embedding, FINE)
+        self._source, self._back = face.source, places(face.back, CELLS)
+        self._unmoved = chained(face.back, face.source)
         # From shares of the crop to pixels of the picture, as far as each place may move.
         self._free = fade(FINE, (left, top, right, bottom), FADES)[..., None] * np.float32(side / 2)
         drawn = [max(1, int(edge / coarse)) for edge in self.region.size]
@@ -63,7 +66,7 @@ class Placer:
         )
         own = coordinates((drawn[0], drawn[1])) * np.float32(coarse) + np.float32((coarse - 1) / 2)
         self._own = own + (self.region.corner - self._inside.corner)
-        self._first, self._moved = np.empty_like(self._embedding), np.empty_like(self._embedding)
+        self._first, self._moved = np.empty_like(self._source), np.empty_like(self._source)
         self._large = np.empty((across, across, 2), np.float32)
         self._where = np.empty_like(self._own)
         self._wide = self._widened(picture)
@@ -76,7 +79,7 @@ class Placer:
         """The picture with its face as a driving grid has it.
 
         Args:
-            grid: (n, n, 2) where the crop samples the embedded face; the identity leaves it as it is.
+            grid: (128, 128, 2) where the crop samples the embedded face; the identity leaves it as it is.
             share: 1 all of it, 0 the picture as it is; between, every pixel comes from between.
             beneath: (height, width, 3) another picture of the target in its place.
         """
@@ -84,8 +87,9 @@ class Placer:
         if self.region.empty:
             return output
         # Into the same memory for every picture: fresh memory costs more than what is done in it.
-        moved = chained(enlarged(grid, FINE, self._first), self._embedding, self._moved)
-        np.subtract(moved, self._embedding, out=moved)  # a person at rest leaves the target as it is
+        first = sample(grid, self._back, out=self._first)
+        moved = chained(first, self._source, self._moved)
+        np.subtract(moved, self._unmoved, out=moved)  # a person at rest leaves the target as it is
         np.multiply(moved, self._free, out=moved)
         np.multiply(moved, np.float32(share), out=moved)
         cv2.resize(moved, self._large.shape[1::-1], dst=self._large, interpolation=cv2.INTER_LINEAR)

@@ -7,12 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from xpcam.face.head_crop import face_height
 from xpcam.frame import Pose
+from xpcam.warping.grids import CELLS, identity
 from xpcam.x2face import driving as driven
 from xpcam.x2face import embedding as embedded
-from xpcam.x2face.crops import face_height
 from xpcam.x2face.embedding import Runs
-from xpcam.x2face.grids import CELLS, identity
+from xpcam.x2face.fitting import unfitted
 from xpcam.x2face.placing import Placer
 
 ROUNDS: Final = 30
@@ -57,7 +58,7 @@ def saving(backbone: str, embedding: Runs, driving: Runs, size: tuple[int, int])
     )
     middle = np.array(size, np.float32) / np.float32(2)
     head = Pose(np.zeros(3, np.float32), middle, TALL * size[1] / face_height())
-    placer = Placer(picture, (0, 0, *size), head, identity(CELLS))
+    placer = Placer(picture, (0, 0, *size), head, unfitted(identity(CELLS)))
     steps: tuple[Callable[[], object], ...] = (
         lambda: embedding.run({"source": source}),
         lambda: driving.run({"driver": driver}),

@@ -12,7 +12,7 @@ import numpy as np
 from xpcam.frame import Floats
 from xpcam.warping.mesh_warp import sample
 
-CELLS: Final = 64
+CELLS: Final = 128
 """Cells of a network's grid, on each side."""
 FINE: Final = 256
 """Cells of the side at which grids are put one after the other."""
@@ -40,6 +40,24 @@ def chained(first: Floats, then: Floats, out: Floats | None = None) -> Floats:
     where = np.multiply(first, cells / 2, out=None if out is None else first)
     np.add(where, (cells - 1) / 2, out=where)
     return np.asarray(sample(then, where, out=out), np.float32)
+
+
+def places(grid: Floats, cells: int) -> Floats:
+    """(n, n, 2) where in the cells of another grid of `cells` a side those of -1 to 1 lie: for `sample`."""
+    return np.asarray(grid * np.float32(cells / 2) + np.float32((cells - 1) / 2), np.float32)
+
+
+def inverted(grid: Floats, start: Floats | None = None, rounds: int = 10) -> Floats:
+    """(n, n, 2) the places at which the grid (n, n, 2) says where each of its own cells lies.
+
+    Found in so many steps towards them; a grid that folds, or stretches fourfold, has none.
+    """
+    still = identity(grid.shape[0])
+    found = still.copy() if start is None else start.copy()
+    for _ in range(rounds):
+        found += (still - chained(found, grid)) * np.float32(0.6)
+        np.clip(found, -1.1, 1.1, out=found)
+    return found
 
 
 def fade(cells: int, box: tuple[float, float, float, float], reach: float) -> Floats:

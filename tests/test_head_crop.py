@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from xpcam.face.head_crop import ANCHOR, SIDE_FACTOR, face_crop, face_height, face_square
 from xpcam.face.landmarks import apply_pose, face_mesh, fit_pose
 from xpcam.frame import Pose
-from xpcam.x2face.crops import ANCHOR, SIDE_FACTOR, face_crop, face_height, face_square
 
 
 def pose(yaw: float = 0.0, scale: float = 80.0) -> Pose:

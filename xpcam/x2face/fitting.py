@@ -1,0 +1,87 @@
+"""The embedded face of a target, made exact where its landmarks are known.
+
+The embedding network says roughly where each place of the embedded face is in the target's picture. Where the
+face is, the target's own landmarks say it better: each triangle of the mesh between them is taken from where
+it is. What that changes fades away around the face.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xpcam.face.embedded_face import canonical
+from xpcam.face.head_crop import crop_matrix
+from xpcam.face.landmarks import FACE_POINTS, face_mesh
+from xpcam.frame import Floats, Pose
+from xpcam.warping.grids import FINE, enlarged, identity, inverted
+from xpcam.warping.mesh_warp import MeshRasteriser
+
+AROUND: Final = (
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+    32.0,
+)  # cells over which what is known of the face is continued beyond it
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFace:
+    """Both ways between a target's crop and its embedded face.
+
+    Attributes:
+        source: (256, 256, 2) where each cell of the embedded face samples the crop.
+        back: (256, 256, 2) where each cell of the crop lies in the embedded face.
+    """
+
+    source: Floats
+    back: Floats
+
+
+def unfitted(embedding: Floats) -> EmbeddedFace:
+    """As the network's grid (n, n, 2) has it."""
+    source = enlarged(embedding, FINE)
+    return EmbeddedFace(source, inverted(source))
+
+
+def fitted(embedding: Floats, landmarks: Floats, pose: Pose) -> EmbeddedFace:
+    """The network's grid (n, n, 2) and what the face's landmarks say.
+
+    Args:
+        landmarks: (478, 2 or 3) in the target's picture, pixels.
+        pose: by which its crop was cut.
+    """
+    matrix = crop_matrix(pose, 2)
+    own = np.asarray(landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2] - 0.5, np.float32)
+    rough = enlarged(embedding, FINE)
+    exact, face = _drawn(canonical(), own)
+    source = rough + _continued(exact - rough, face)
+    exact, face = _drawn(own, canonical())
+    back = inverted(source, start=np.where(face, exact, identity(FINE)))
+    return EmbeddedFace(source, np.where(face, exact, back))
+
+
+def _drawn(at: Floats, values: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """(256, 256, 2) values (478, 2) of landmarks at (478, 2), and (256, 256, 1) where a face is."""
+    mesh = face_mesh()
+    raster = MeshRasteriser(mesh.triangles, (FINE, FINE))
+    colours = np.hstack([(values + 2) / 4, np.ones((len(values), 1), np.float32)])[:FACE_POINTS]
+    points = (at[:FACE_POINTS] + 1) * np.float32(FINE / 2) - np.float32(0.5)
+    drawn = raster.draw(points, colours, mesh.neutral[:FACE_POINTS, 2])
+    return drawn[..., :2] * 4 - 2, drawn[..., 2:] > 0.5
+
+
+def _continued(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """(n, n, 2) values that are known in some cells (n, n, 1), going on beyond them and fading away."""
+    result = np.where(known, values, np.float32(0))
+    sure = known.astype(np.float32)
+    inside, weight = result.copy(), sure[..., 0].copy()
+    for reach in AROUND:
+        near = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
+        mean = cv2.GaussianBlur(inside, (0, 0), reach) / np.maximum(near, 1e-6)
+        share = (1 - sure) * np.clip(near * 3, 0, 1)
+        result, sure = result + share * mean, sure + share
+    return np.asarray(result, np.float32)
