@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch (extra train)")
 
 from engines.x2face import losses  # noqa: E402
-from engines.x2face.network import rest_grid, sample  # noqa: E402
+from engines.x2face.heads import rest_grid  # noqa: E402
+from engines.x2face.network import sample  # noqa: E402
 
 # Of `pair()`, by scikit-image 0.26.0 (structural_similarity, channel_axis=2, gaussian_weights=True,
 # sigma=1.5, use_sample_covariance=False, data_range=1, in float64), and by pytorch-msssim 1.0.0 (ssim and

@@ -13,7 +13,8 @@ pytest.importorskip("openpeople", reason="needs the package openpeople (extra tr
 from engines.face_params.export import session  # noqa: E402
 from engines.tensorrt_operators import problems  # noqa: E402
 from engines.x2face import export  # noqa: E402
-from engines.x2face.network import BACKBONES, CODE, X2Face, rest_grid  # noqa: E402
+from engines.x2face.heads import rest_grid  # noqa: E402
+from engines.x2face.network import BACKBONES, CODE, X2Face  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the TorchScript exporter
 SETTINGS = {"seed": "0", "steps": "0", "loss": "l1"}

@@ -31,6 +31,12 @@ def moved(person: FaceParams, finder: NeutralFinder, at: float) -> Floats:
     return grid - identity(CELLS)
 
 
+def against_rest(grid: Floats) -> Floats:
+    moved = since_rest(grid, resting(grid[None]))
+    assert moved is not None
+    return moved - identity(CELLS)
+
+
 def test_rest_is_what_calm_moments_say_and_is_learned_anew_on_request() -> None:
     finder = NeutralFinder()
     for number in range(20):
@@ -76,8 +82,8 @@ def test_lips_that_rest_shut_are_shut_not_at_rest() -> None:
     shut = still.copy()
     shut[..., 1] += shutting
     row, column = (int((value + 1) * CELLS / 2) for value in mouth[::-1])
-    at_rest = since_rest(shut, resting(shut[None])) - still
+    at_rest = against_rest(shut)
     assert at_rest[row + 2, column, 1] > 0.005 > -0.005 > at_rest[row - 3, column, 1]
     brows = still.copy()
     brows[40:60, :, 1] += 0.01
-    assert np.abs(since_rest(brows, resting(brows[None])) - still)[42:58].max() < 4e-3
+    assert np.abs(against_rest(brows))[42:58].max() < 4e-3

@@ -17,7 +17,7 @@ from faces import face, portrait, pose  # noqa: E402
 
 from engines.face_params.data import Portraits  # noqa: E402
 from engines.turning import turned  # noqa: E402
-from engines.x2face import data, packs, people, train  # noqa: E402
+from engines.x2face import data, packs, people, train, views  # noqa: E402
 from xpcam.face.embedded_face import parted  # noqa: E402
 from xpcam.frame import Pose  # noqa: E402
 
@@ -90,7 +90,7 @@ def test_a_placed_crop_shows_each_point_where_it_says(mirror: bool) -> None:
     stored = np.zeros((data.STORED, data.STORED, 3), np.uint8)
     pixel = ((at[0] / data.ROOM) + 1) * data.STORED / 2 - 0.5
     cv2.circle(stored, (round(float(pixel[0])), round(float(pixel[1]))), 3, (255, 255, 255), -1)
-    put = packs.placing(0.3, 0.9, np.array([0.05, -0.1], np.float32), mirror)
+    put = views.placing(0.3, 0.9, np.array([0.05, -0.1], np.float32), mirror)
     rows, columns = np.nonzero(put.crop(stored)[..., 0] > 100)
     found = (np.array([columns.mean(), rows.mean()]) + 0.5) / 64 - 1
     assert found == pytest.approx(put.points(at)[0], abs=0.015)

@@ -5,6 +5,7 @@ Camera pixels end in the tracker: what is rendered is made from the target's pic
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from engines.x2face.network import CODE
-from engines.x2face.packs import Packs, landmark_weights
+from engines.x2face.packs import Packs
+from engines.x2face.teacher import landmark_weights
 
 
 class Codes(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines.x2face.network import rest_grid
+from engines.x2face.heads import rest_grid
 
 WANG = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, finest first (Wang, Simoncelli, Bovik, Multi-scale structural similarity, 2003)."""

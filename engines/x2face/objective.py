@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from engines.x2face import losses
 from engines.x2face.codes import Codes
 from engines.x2face.network import SIDE, X2Face, sample
-from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch, landmark_weights
+from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch
+from engines.x2face.teacher import landmark_weights
 from xpcam.face import landmarks as fl
 from xpcam.face.embedded_face import canonical
 

@@ -4,25 +4,21 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from engines.face_params import augmentation
 from engines.face_params.arrays import Floats, Pixels
-from engines.x2face.data import NAMES, ROOM, STORED
-from engines.x2face.network import GRID, SIDE
+from engines.x2face.data import NAMES
 from engines.x2face.network import SOURCE as LARGE
+from engines.x2face.teacher import Teacher, acted_by_all, held_like
+from engines.x2face.views import View, placing, plainly, shaken, viewed
 from xpcam.face import landmarks as fl
-from xpcam.face.embedded_face import canonical
-from xpcam.warping.mesh_warp import MeshRasteriser
 
 Random = np.random.Generator
 ACTS_EACH, DRIVERS = 2, 2  # wanted pictures of a source, and drivers of each
 FROM_SOURCE = 0.7  # share of the sources that show act 0
-MOST = 5.0  # weight of a landmark of the lids
-AROUND = np.ones((5, 3), np.uint8)  # cells around a resting eye that count as it does
 WEBCAM = 0.75  # share of the drivers that a webcam films
 
 
@@ -55,136 +51,6 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
-
-
-@dataclass(frozen=True, slots=True)
-class Placing:
-    """An affine map of a crop's coordinates -1 to 1: u -> linear @ u + shift."""
-
-    linear: Floats
-    shift: Floats
-
-    def points(self, at: Floats) -> Floats:
-        return np.asarray(at @ self.linear.T + self.shift, np.float32)
-
-    def crop(self, stored: Pixels, side: int = SIDE) -> Pixels:
-        """(side, side, 3) of a stored crop."""
-        if stored.shape[0] > 1.5 * STORED * side / LARGE:
-            stored = cv2.resize(stored, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        half = side / 2
-        linear = self.linear * np.float32(half * ROOM * 2 / stored.shape[0])
-        offset = half * (self.shift + 1) - 0.5 + linear @ np.full(2, 0.5 - stored.shape[0] / 2, np.float32)
-        matrix = np.column_stack([linear, offset]).astype(np.float32)
-        moved = cv2.warpAffine(stored, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(moved, np.uint8)
-
-
-def placing(
-    roll: float = 0.0, zoom: float = 1.0, shift: Floats | None = None, mirror: bool = False
-) -> Placing:
-    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]) * zoom
-    linear = turn @ np.diag([-1.0 if mirror else 1.0, 1.0])
-    return Placing(linear.astype(np.float32), np.zeros(2, np.float32) if shift is None else shift)
-
-
-def shaken(rng: Random, roll: float, much: float, mirror: bool) -> Placing:
-    """About as a tracker would cut the same crop another time."""
-    shift = rng.normal(0, 0.03 * much, 2).astype(np.float32)
-    return placing(
-        roll + rng.normal(0, 0.02 * much), float(np.exp(rng.normal(0, 0.03 * much))), shift, mirror
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How one pack is seen one time: all of it mirrored or not, each act rolled, each driver framed anew.
-
-    Attributes:
-        wanted: [K] of what each act is to look like.
-        driver: [I][K] of the pictures that drive.
-    """
-
-    mirror: bool
-    wanted: list[Placing]
-    driver: list[list[Placing]]
-
-
-def viewed(people: int, acts: int, of: tuple[int, ...]) -> View:
-    """The view of a pack that the numbers `of` name: the same whenever it is asked for."""
-    rng = np.random.default_rng(of)
-    mirror = bool(rng.random() < 0.5)
-    rolls = np.clip(rng.normal(0, 0.14, acts), -0.5, 0.5)
-    return View(
-        mirror,
-        [placing(roll, mirror=mirror) for roll in rolls],
-        [[shaken(rng, roll, 0.6, mirror) for roll in rolls] for _ in range(people)],
-    )
-
-
-def plainly(people: int, acts: int) -> View:
-    """Nothing is turned or shaken."""
-    return View(False, [placing()] * acts, [[placing()] * acts] * people)
-
-
-def acted_by_all(landmarks: Floats, own: Floats) -> Floats:
-    """(K, 478, 2) the acts as the embedded face plays them.
-
-    What several people look like in an act, less what their faces have that the embedded one has not: seen as the
-    act has it, turned and foreshortened.
-
-    Args:
-        landmarks: (I, K, 478, 2) of everybody in each act.
-        own: (I, 478, 2) of their own embedded faces.
-    """
-    common = canonical()
-    mean = own.mean(axis=0)
-    known = np.column_stack([mean, np.ones(len(mean), np.float32)])
-    rows = []
-    for points in landmarks.mean(axis=0):
-        seen_as = np.linalg.lstsq(known, points, rcond=None)[0][:2]
-        rows.append(points - (mean - common) @ seen_as)
-    return np.stack(rows).astype(np.float32)
-
-
-def held_like(acted: Floats) -> Floats:
-    """(478, 2) the embedded face at rest, turned and foreshortened as in an act (478, 2)."""
-    rigid, face = list(fl.RIGID), np.column_stack([canonical(), np.ones(fl.LANDMARKS, np.float32)])
-    return np.asarray(face @ np.linalg.lstsq(face[rigid], acted[rigid], rcond=None)[0], np.float32)
-
-
-def landmark_weights() -> Floats:
-    """(478,) what counts of the landmarks: lids and lips most."""
-    weight = np.full(fl.LANDMARKS, 0.5, np.float32)
-    weight[[*fl.RIGHT_BROW, *fl.LEFT_BROW, *fl.OUTER_LIPS, *fl.INNER_LIPS]] = 3.0
-    weight[[*fl.RIGHT_EYE, *fl.LEFT_EYE]] = MOST
-    return weight
-
-
-class Teacher:
-    """Draws the driving grid that an act wants: each triangle of the acting face is filled from the embedded one."""
-
-    def __init__(self) -> None:
-        mesh = fl.face_mesh()
-        self._raster = MeshRasteriser(mesh.triangles, (GRID, GRID))
-        self._depth: Floats = mesh.neutral[: fl.FACE_POINTS, 2].copy()
-        values = [(canonical() + 1) / 2, landmark_weights()[:, None] / MOST]
-        self._values: Floats = np.hstack(values)[: fl.FACE_POINTS].astype(np.float32)
-
-    def grid(self, acted: Floats, posed: Floats) -> tuple[Floats, Floats]:
-        """(2, 128, 128) -1 to 1, and (1, 128, 128) what counts of it: 0 beyond the face.
-
-        Where eyes and mouth are at rest counts as much when they shut as when they open.
-        """
-        resting = self._drawn(posed)[..., 2:].copy()
-        drawn = self._drawn(acted)
-        weight = np.where(
-            drawn[..., 2:] > 0, np.maximum(drawn[..., 2:], cv2.dilate(resting, AROUND)[..., None]), 0
-        )
-        return drawn[..., :2].transpose(2, 0, 1) * 2 - 1, weight.transpose(2, 0, 1) * MOST
-
-    def _drawn(self, at: Floats) -> Floats:
-        points = (at[: fl.FACE_POINTS] + 1) * (GRID / 2) - 0.5
-        return np.asarray(self._raster.draw(np.asarray(points, np.float32), self._values, self._depth))
 
 
 class Packs:

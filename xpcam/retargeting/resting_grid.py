@@ -37,8 +37,13 @@ def resting(grids: Floats) -> Floats:
     return found
 
 
-def since_rest(grid: Floats, rest: Floats) -> Floats:
-    """(128, 128, 2) the driving grid that does to a face what this one does to the person's resting one."""
+def since_rest(grid: Floats | None, rest: Floats | None) -> Floats | None:
+    """(128, 128, 2) the driving grid that does to a face what this one does to the person's resting one.
+
+    None where one of them is not known.
+    """
+    if grid is None or rest is None:
+        return None
     return np.asarray(np.clip(chained(rest, grid), -1.0, 1.0), np.float32)
 
 

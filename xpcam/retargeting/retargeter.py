@@ -78,8 +78,7 @@ class Motion:
         shift: (2,) head translation away from neutral, in outer-eye distances.
         zoom: head size over its neutral size, minus 1.
         gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
-        grid: (128, 128, 2) the person's driving grid against that of the person at rest, where X2Face runs.
-        shown: as in `FaceParams`.
+        grid, shown: as in `FaceParams`; the grid against that of the person at rest (`resting_grid`).
         tongue: how far it is out, 0 to 1; files of expressions know, the tracker does not.
     """
 
@@ -138,9 +137,7 @@ def observe(person: FaceParams, neutral: Neutral, by_parameters: bool = False) -
         shift=(here - there) / np.float32(neutral.pose.scale),
         zoom=person.pose.scale / neutral.pose.scale - 1.0,
         gaze=person.gaze - neutral.gaze,
-        grid=since_rest(person.grid, neutral.grid)
-        if person.grid is not None and neutral.grid is not None
-        else None,
+        grid=since_rest(person.grid, neutral.grid),
         shown=person.shown,
     )
 
