@@ -31,7 +31,7 @@ class Kept(MovingAverage):
         rank = torch.distributed.get_rank()
         torch.save({"step": step, **network.state_dict()}, f"{sys.argv[1]}/rank{rank}.pt")
 
-train.MovingAverage, train.HELD = Kept, 2
+train.MovingAverage, train.HELD = Kept, 6
 train.main(sys.argv[2:])
 """
 
