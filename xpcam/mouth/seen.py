@@ -38,9 +38,7 @@ class MouthSeen:
             white = max(float(style_of(picture, params, own_teeth=False).tooth @ LUMA), 1.0)
             self._white += (white - self._white) * (LIGHT if self._white else 1.0)
         self._age += 1
-        matrix = crop_matrix(params.landmarks)
-        contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
-        mask = opening(np.asarray(contour, np.float32))
+        matrix, mask = _opening_of(params)
         pixels = float(mask.sum()) / max(abs(float(np.linalg.det(matrix[:, :2]))), 1e-6)
         apart = float(mask.sum(axis=0).max())
         enough = (
@@ -51,9 +49,19 @@ class MouthSeen:
         if believed <= 0:
             self._last = None
             return np.zeros(5, np.float32)
-        crop = cv2.warpAffine(picture, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+        crop = cv2.warpAffine(picture, matrix, mask.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         found = np.append(
             np.clip(seen_in(np.asarray(crop, np.uint8), mask, self._white), *LIMITS), believed
         ).astype(np.float32)
         self._last = found if self._last is None else self._last + (found - self._last) * np.float32(NEW)
         return self._last
+
+
+def _opening_of(params: FaceParams) -> tuple[Floats, Floats]:
+    """(2, 3) map of the picture to the opening's part of the mouth's crop, and (h, w) that part: 1 inside the lips."""
+    matrix = crop_matrix(params.landmarks).copy()
+    contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
+    low = np.clip(np.floor(contour.min(axis=0)) - 1, 0, CROP - 2)
+    width, height = np.clip(np.ceil(contour.max(axis=0)) + 2 - low, 2, CROP - low).astype(int)
+    matrix[:, 2] -= low
+    return matrix, opening(np.asarray(contour - low, np.float32), (int(height), int(width)))
