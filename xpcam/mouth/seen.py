@@ -58,7 +58,7 @@ class MouthSeen:
 
 
 def _opening_of(params: FaceParams) -> tuple[Floats, Floats]:
-    """(2, 3) map of the picture to the opening's part of the mouth's crop, and (h, w) that part: 1 inside the lips."""
+    """(2, 3) map of the picture to what of the mouth's crop is open, and (h, w) that: 1 inside the lips."""
     matrix = crop_matrix(params.landmarks).copy()
     contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
     low = np.clip(np.floor(contour.min(axis=0)) - 1, 0, CROP - 2)
