@@ -45,7 +45,8 @@ def run(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     started = []
 
     def start(*versions: str) -> "subprocess.Popen[str]":
-        command = ("bash", "-c", SCRIPT, "run.sh", *versions)
+        # A shell cannot trap what was ignored when it began, as SIGINT is in a job of the background.
+        command = ("env", "--default-signal=INT", "bash", "-c", SCRIPT, "run.sh", *versions)
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         started.append(child)
         return child
