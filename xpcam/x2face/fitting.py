@@ -19,13 +19,7 @@ from xpcam.frame import Floats, Pose
 from xpcam.warping.grids import FINE, enlarged, identity, inverted
 from xpcam.warping.mesh_warp import MeshRasteriser
 
-AROUND: Final = (
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-    32.0,
-)  # cells over which what is known of the face is continued beyond it
+AROUND: Final = (2.0, 4.0, 8.0, 16.0, 32.0)  # cells over which what is known of the face goes on beyond it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,7 @@ def _continued(values: Floats, known: NDArray[np.bool_]) -> Floats:
     """(n, n, 2) values that are known in some cells (n, n, 1), going on beyond them and fading away."""
     result = np.where(known, values, np.float32(0))
     sure = known.astype(np.float32)
-    inside, weight = result.copy(), sure[..., 0].copy()
+    inside, weight = result, sure[..., 0]
     for reach in AROUND:
         near = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
         mean = cv2.GaussianBlur(inside, (0, 0), reach) / np.maximum(near, 1e-6)
