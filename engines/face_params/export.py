@@ -23,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from engines.face_params.arrays import Floats, Pixels
+from engines.face_params.corners import CornerNet
 from engines.face_params.evaluate import judge, load_clips
 from engines.face_params.face_free import texture
 from engines.face_params.network import CROP, DetectorNet, LandmarkNet
@@ -32,13 +33,13 @@ from engines.tensorrt_operators import require
 from xpcam.face import landmarks as fl
 from xpcam.inference.accuracy import TOLERANCES
 
-VERSION = "2.2"
+VERSION = "2.3"
 OPSET = 17
 # Under doubt a network says the mean of all that could be: of the lip openings of speech 0.85, smoothed. The lips
 # part by so much more.
 LIP_GAIN = 1.1
 # And of small openings it says that they are narrower than they are: wider by so much of the opening, up to such a one.
-OPENED_WIDER, NARROWEST = 0.1, 13.0  # share, pixels of the crop (0.15 outer-eye distances)
+READ_WIDER, NARROWEST = 0.1, 13.0  # share, pixels of the crop (0.15 outer-eye distances)
 TOLERANCE = {  # of the float32 graph; of the file that is stored: TOLERANCES
     "landmarks": 0.02,
     "confidence": 1e-4,
@@ -66,22 +67,23 @@ class FaceGraph(nn.Module):
         super().__init__()
         self.network = LandmarkNet(torch.zeros(478, 3))
         self.network.backbone.freeze_early()
+        self.corners = CornerNet()
         self.parameters_of = ParameterNet(torch.zeros(478, 3))
         upper, lower = lip_sides()
         apart = (LIP_GAIN - 1) * (0.6 * lower - 0.4 * upper)
         self.register_buffer("apart", torch.tensor(apart, dtype=torch.float32).view(1, -1, 1))
         right, left = corner_reach()
         wider = np.zeros((1, fl.LANDMARKS, 3), np.float32)
-        wider[..., 0] = (left - right) * OPENED_WIDER / 2
+        wider[..., 0] = (left - right) * READ_WIDER / 2
         self.register_buffer("wider", torch.from_numpy(wider))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         pixels = image.float().permute(0, 3, 1, 2)  # in this order: TensorRT takes uint8 only into a cast
-        near, far, coarse, logit = self.network.look(pixels)
-        landmarks = self.network.refine(pixels, coarse, both_ways=True)
+        near, far, known, coarse, logit = self.network.look(pixels)
+        landmarks = self.network.refine(pixels, coarse)
         opening = landmarks[:, 14:15] - landmarks[:, 13:14]
-        corners = self.wider * (NARROWEST * torch.tanh(opening[..., 1:2] / NARROWEST))
-        expressed = landmarks + self.apart * opening + corners
+        wider = self.wider * (NARROWEST * torch.tanh(opening[..., 1:2] / NARROWEST))
+        expressed = self.corners(pixels, landmarks, known) + self.apart * opening + wider
         return expressed, logit.sigmoid(), *self.parameters_of(near, far, landmarks)
 
 
@@ -218,6 +220,7 @@ def main() -> None:
     parser.add_argument("--net", choices=tuple(GRAPHS), default="landmarks")
     parser.add_argument("--checkpoint", type=Path, help="default: runs/<net>/checkpoint.pt")
     parser.add_argument("--parameters", type=Path, default=Path("runs/parameters/parameters.pt"))
+    parser.add_argument("--corners", type=Path, default=Path("runs/corners/corners.pt"))
     parser.add_argument("--output", type=Path, help="default: beside this file")
     parser.add_argument("--clips", type=Path, help=".npz of labelled clips to judge the landmarks on")
     options = parser.parse_args()
@@ -226,7 +229,8 @@ def main() -> None:
     graph = GRAPHS[options.net]()
     graph.network.load_state_dict(saved["average"])
     if options.net == "landmarks":
-        graph.parameters_of.load_state_dict(torch.load(options.parameters, weights_only=True)["average"])
+        for part, file in ((graph.corners, options.corners), (graph.parameters_of, options.parameters)):
+            part.load_state_dict(torch.load(file, weights_only=True)["average"])
     graph.eval()
     model = to_onnx(graph, saved["settings"], saved["step"])
     check(graph, model, stored=False)

@@ -197,16 +197,16 @@ class LandmarkNet(nn.Module):
         places = (places + 0.5) * (2 / CROP) - 1
         return normalised(F.grid_sample(image, places, align_corners=False, padding_mode="border"))
 
-    def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Maps at strides 16 (B, 112, 8, 8) and 32 (B, 192, 4, 4), coarse landmarks, confidence logit."""
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Maps at strides 16 (B, 112, 8, 8) and 32 (B, 192, 4, 4), what is known (B, 256), coarse landmarks, logit."""
         _, near, far = self.backbone(normalised(F.avg_pool2d(image, 2)))
         x = torch.cat([self.near(near).flatten(1), self.far(far).flatten(1)], dim=1)
         x = F.relu(self.hidden(x))
         offset = self.shape(x).float().view(-1, fl.LANDMARKS, 3)
-        return near, far, self.mean_shape + offset * 32.0, self.face(x).float()[:, 0]
+        return near, far, x, self.mean_shape + offset * 32.0, self.face(x).float()[:, 0]
 
     def coarse(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        _, _, landmarks, logit = self.look(image)
+        *_, landmarks, logit = self.look(image)
         return landmarks, logit
 
     def refine_eyes(self, image: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:

@@ -234,7 +234,7 @@ class Looker:
         image = (
             torch.from_numpy(crops).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
         )
-        near, far, coarse, _ = self._network.look(image)
+        near, far, _, coarse, _ = self._network.look(image)
         return near.half(), far.half(), self._network.refine(image, coarse)
 
 

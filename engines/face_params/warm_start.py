@@ -56,7 +56,7 @@ def load_folded(network: LandmarkNet, path: Path) -> None:
     alias = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
     graph: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
-        if node.op_type == "Conv" and "parameters_of" not in node.name:  # the mouth's run twice: aliases
+        if node.op_type == "Conv" and "parameters_of" not in node.name and "glance" not in node.name:
             graph.setdefault(alias.get(node.input[1], node.input[1]), node)
     if len(graph) != len(convolutions):
         raise SystemExit(f"{path}: {len(graph)} convolutions, the network has {len(convolutions)}")

@@ -47,7 +47,7 @@ WIDEST_MOUTH = 0.85  # outer-eye distances between the corners of the widest smi
 MOUTH_WIDTH = 1.06  # a smile on a picture is seen 0.88 as wide (MediaPipe); more would fold the cheeks
 SPEECH_WIDTH = 0.3  # of speech less is seen: so much more for what is small beside SPEECH
 SPEECH = 0.045  # outer-eye distances
-OPENED_WIDER = (0.025, 0.06)  # a mouth that opens by the second is seen wider by most of the first
+GATHERED = (0.025, 0.06)  # a mouth that opens by the second is seen wider by most of the first
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
 TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
@@ -245,7 +245,7 @@ class Retargeter:
         """Draw the corners of an opening mouth together by as much as it would look wider."""
         opened = max(0.0, gap(face, LIPS_APART) - gap(self._face, LIPS_APART))
         left, right = face[list(MOUTH_CORNERS), 0]
-        wider = OPENED_WIDER[0] * (1.0 - np.exp(-opened / OPENED_WIDER[1]))
+        wider = GATHERED[0] * (1.0 - np.exp(-opened / GATHERED[1]))
         share = np.float32(wider / max(float(right - left), 0.1))
         face[:, 0] -= (face[:, 0] - (left + right) / 2) * self._mouth * share
 
