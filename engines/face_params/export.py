@@ -5,10 +5,12 @@
 The moving average of the weights is exported; batch norms are folded in, weights are stored as float16 with a
 Cast behind each (ONNX Runtime folds them when it loads the file). Two comparisons: the float32 graph within
 TOLERANCE of PyTorch on noise, textures and faces, the stored file within TOLERANCES on faces.
-With --clips the stored file is judged on labelled video, the figures of the model card.
+With --clips the stored file is judged on labelled video, the figures of the model card. With --views hidden units
+that never speak are left out, and both comparisons are with the whole network.
 """
 
 import argparse
+import copy
 import json
 import tempfile
 from pathlib import Path
@@ -86,6 +88,19 @@ class FaceGraph(nn.Module):
         expressed = self.corners(pixels, landmarks, known) + self.apart * opening + wider
         return expressed, logit.sigmoid(), *self.parameters_of(near, far, landmarks)
 
+    def leave_out_silent(self, known: Floats) -> None:
+        """Keep those of the coarse pass's hidden units that spoke in any view (N, 256): nothing else is lost."""
+        units = np.flatnonzero(known.max(axis=0) > 0)
+        rest = np.arange(known.shape[1], self.corners.context.in_features)
+        narrow(self.network.hidden, rows=units)
+        for layer, columns in (
+            (self.network.shape, units),
+            (self.network.face, units),
+            (self.corners.context, np.concatenate([units, rest])),
+        ):
+            narrow(layer, columns=columns)
+        print(f"{len(units)} of {known.shape[1]} hidden units ever speak; the others are left out")
+
 
 class DetectorGraph(nn.Module):
     """uint8 (1, 320, 320, 3) -> score (1, 1, 40, 40) in 0..1, geometry (1, 5, 40, 40)."""
@@ -102,6 +117,16 @@ class DetectorGraph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         score, geometry = self.network(image.float().permute(0, 3, 1, 2))
         return score.sigmoid(), geometry
+
+
+def narrow(layer: nn.Linear, rows: Floats | None = None, columns: Floats | None = None) -> None:
+    """Keep some outputs or inputs of a layer."""
+    with torch.no_grad():
+        if rows is not None:
+            layer.weight, layer.bias = nn.Parameter(layer.weight[rows]), nn.Parameter(layer.bias[rows])
+        if columns is not None:
+            layer.weight = nn.Parameter(layer.weight[:, columns])
+    layer.out_features, layer.in_features = layer.weight.shape
 
 
 GRAPHS: dict[str, Any] = {"landmarks": FaceGraph, "detector": DetectorGraph}
@@ -221,6 +246,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="default: runs/<net>/checkpoint.pt")
     parser.add_argument("--parameters", type=Path, default=Path("runs/parameters/parameters.pt"))
     parser.add_argument("--corners", type=Path, default=Path("runs/corners/corners.pt"))
+    parser.add_argument(
+        "--views", type=Path, help="such as train_corners keeps: hidden units silent in all go"
+    )
     parser.add_argument("--output", type=Path, help="default: beside this file")
     parser.add_argument("--clips", type=Path, help=".npz of labelled clips to judge the landmarks on")
     options = parser.parse_args()
@@ -232,7 +260,10 @@ def main() -> None:
         for part, file in ((graph.corners, options.corners), (graph.parameters_of, options.parameters)):
             part.load_state_dict(torch.load(file, weights_only=True)["average"])
     graph.eval()
-    model = to_onnx(graph, saved["settings"], saved["step"])
+    smaller = copy.deepcopy(graph)
+    if options.views:
+        smaller.leave_out_silent(np.load(options.views / "known.npy", mmap_mode="r"))
+    model = to_onnx(smaller, saved["settings"], saved["step"])
     check(graph, model, stored=False)
     model = stored_as_half(model)
     check(graph, model, stored=True)

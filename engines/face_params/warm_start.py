@@ -71,10 +71,18 @@ def load_folded(network: LandmarkNet, path: Path) -> None:
                 convolution.bias.copy_(bias)
                 continue
             pass_on(norm, bias)
-    linear = {name: value for name, value in named.items() if name in network.state_dict()}
-    network.load_state_dict(
-        {name: value.view(network.state_dict()[name].shape) for name, value in linear.items()}, strict=False
-    )
+    wanted = network.state_dict()
+    linear = {name: padded(value, wanted[name].shape) for name, value in named.items() if name in wanted}
+    network.load_state_dict(linear, strict=False)
+
+
+def padded(value: Tensor, shape: torch.Size) -> Tensor:
+    """In the network's shape; what export left out, for it never spoke, is silent here."""
+    if value.numel() == shape.numel():
+        return value.view(shape)
+    whole = torch.zeros(shape)
+    whole[tuple(slice(size) for size in value.shape)] = value
+    return whole
 
 
 @torch.no_grad()
