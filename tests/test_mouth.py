@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -138,6 +140,17 @@ def test_the_lower_teeth_go_with_the_jaw_and_the_upper_ones_stay() -> None:
         middle = int(shown.landmarks[[13, 14], 1].mean())
         rows.append((np.argmax(bright[:middle]), middle + np.argmax(bright[middle:])))
     assert abs(rows[1][0] - rows[0][0]) < 0.5 * (rows[1][1] - rows[0][1])
+
+
+def test_upper_teeth_come_down_in_mouths_that_are_told_to_show_them() -> None:
+    reach = []
+    for upper in (0.3, 0.95):
+        told = np.array([0.4, upper, 0.5, 0.1, 1.0], np.float32)
+        output, mask = filled(replace(face({"jawOpen": 0.5}), shown=told))
+        rows = np.flatnonzero(mask.any(axis=1))
+        above = slice(rows[0], (rows[0] + rows[-1]) // 2)
+        reach.append(((output[above] @ LUMA > 110) & (mask[above] > 0)).sum())
+    assert reach[1] > 1.3 * reach[0] > 0
 
 
 @pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.1, 0.3, 0.4)])

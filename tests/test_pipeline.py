@@ -1,6 +1,7 @@
 """The pipeline, step by step: what is shown, and that nothing of the person is."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from xpcam.mouth.interior import Interior
 from xpcam.mouth.seen import MouthSeen
 from xpcam.pipeline import Pipeline, publish
 from xpcam.rendering.renderer import Look
+from xpcam.rendering.target_switch import animate
 from xpcam.retargeting.retargeter import Gains
 
 
@@ -111,6 +113,16 @@ def test_the_persons_mouth_is_looked_at_only_for_the_mouth_engine(
     for index in range(2):
         pipeline.step(poisoned(index, index / 30), index / 30)
     assert len(seen) == looks
+
+
+def test_the_persons_mouth_is_not_looked_at_for_another_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(MouthSeen, "of", lambda _, picture, __: seen.append(picture))
+    pipeline = Pipeline(
+        prepared(), Replay([face()]), Gains(), look=Look(interior="on"), animate=partial(animate)
+    )
+    pipeline.step(poisoned(0), 0.0)
+    assert not seen
 
 
 def test_the_report_counts_and_times_every_stage() -> None:

@@ -25,7 +25,7 @@ from engines.mouth.portraits import Drawer, Portrait, cut, fitted, lips, load
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
 from xpcam.mouth.proxy import CROP, crop_matrix, opening
-from xpcam.mouth.showing import seen_in, shape_of
+from xpcam.mouth.showing import seen_in, shape_of, shown_by
 from xpcam.mouth.style import LUMA
 from xpcam.tracking.crops import transform
 
@@ -105,15 +105,18 @@ class MouthMaker:
         return finished(self._missed(fitted(warped, truth, halved)), warp.after, halved, truth)
 
 
-def finished(portrait: Portrait, landmarks: Floats, matrix: Floats, truth: Pixels) -> Sample:
-    """The sample of a mouth in its crop."""
+def finished(
+    portrait: Portrait, landmarks: Floats, matrix: Floats, truth: Pixels, *, told: bool = True
+) -> Sample:
+    """The sample of a mouth in its crop; it is drawn as one that is `told` what shows, or as the product guesses."""
     mask = opening(lips(landmarks, matrix))
-    drawn = Drawer(portrait, landmarks).draw(portrait.shift, matrix, mask)
-    face = fl.unpose(landmarks, portrait.face.pose, depth=0.0)
+    shape = shape_of(fl.unpose(landmarks, portrait.face.pose, depth=0.0))
+    shown = seen_in(truth, mask, float(portrait.style.tooth @ LUMA))
+    upper = float(shown[1] if told else shown_by(shape)[1])
+    drawn = Drawer(portrait, landmarks).draw(portrait.shift, matrix, mask, upper=upper)
     return Sample(
-        truth, np.asarray(mask * 255, np.uint8), drawn.astype(np.uint8), portrait.style.vector(),
-        seen_in(truth, mask, float(portrait.style.tooth @ LUMA)), shape_of(face),
-    )  # fmt: skip
+        truth, np.asarray(mask * 255, np.uint8), drawn.astype(np.uint8), portrait.style.vector(), shown, shape
+    )
 
 
 def _about(rng: Random, matrix: Floats, size: int) -> Floats:
@@ -143,7 +146,7 @@ def main() -> None:
     crops = [crop_matrix(one.face.landmarks) for one in held]
     write(
         options.output / "test.npz",
-        [finished(o, o.face.landmarks, m, cut(o, m)) for o, m in zip(held, crops, strict=True)],
+        [finished(o, o.face.landmarks, m, cut(o, m), told=False) for o, m in zip(held, crops, strict=True)],
     )
     maker = MouthMaker(load(options.data, "open"), load(options.data, "closed"), options.data, options.seed)
     write(options.output / "photographs.npz", [maker.photograph() for _ in tqdm(range(options.count))])

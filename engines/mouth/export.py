@@ -1,8 +1,10 @@
 """Export the trained generator to ONNX, and refuse to when ONNX Runtime and PyTorch disagree.
 
-    python -m engines.mouth.export [--checkpoint runs/mouth/checkpoint.pt] [--output engines/mouth/mouth.onnx]
+    python -m engines.mouth.export [--checkpoint runs/mouth/checkpoint.pt] [--other runs/pixels/checkpoint.pt]
 
-The moving average of the weights is exported; batch norms are folded in, weights are stored as float16.
+The moving average of the weights is exported, or what lies between it and another run's that was taken up from the same
+checkpoint (ESRGAN's network interpolation, Wang et al., ECCV workshops 2018); batch norms are folded in, weights are
+stored as float16.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from engines.face_params.blend import blended
 from engines.face_params.export import OPSET, session, stored_as_half
 from engines.mouth.network import PLANES, STYLE, Generator
 from engines.tensorrt_operators import require
@@ -24,7 +27,8 @@ from xpcam.mouth.engine import planes
 from xpcam.mouth.proxy import CROP
 from xpcam.mouth.showing import shown_by
 
-VERSION = "1.0"
+VERSION = "1.1"
+SHARE = 0.5
 TOLERANCE = 0.02  # of 255: the float32 graph on noise; the stored file, on mouths, has `accuracy.TOLERANCES`
 
 
@@ -77,13 +81,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/mouth/checkpoint.pt"))
+    parser.add_argument("--other", type=Path, help="a checkpoint to average it with")
+    parser.add_argument("--share", type=float, default=SHARE, help="of the other one")
     parser.add_argument("--samples", type=Path, default=Path("runs/mouth/samples"))
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("mouth.onnx"))
     options = parser.parse_args()
     torch.set_num_threads(2)
     saved = torch.load(options.checkpoint, weights_only=True)
     graph = MouthGraph()
-    graph.generator.load_state_dict(saved["average"])
+    state = saved["average"]
+    if options.other:
+        state = blended(state, torch.load(options.other, weights_only=True)["average"], options.share)
+    graph.generator.load_state_dict(state)
     graph.eval()
     model = to_onnx(graph, saved["settings"], saved["step"])
     rng = np.random.default_rng(7)

@@ -1,5 +1,6 @@
 """What the generator is taught by: pixels, features, two discriminators, steadiness."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,13 +10,26 @@ from torch.nn import functional as F
 
 from engines.face_params.network import Backbone, normalised
 
-PIXELS, STRUCTURE, PERCEPTION = 10.0, 0.6, 6.0  # weights of the losses
-ADVERSARY, MATCHING, STEADY = 0.2, 2.0, 10.0
-TRUST, KEPT = 3.0, 0.85
+KEPT = 0.85  # of the drawing's contrast, where teeth are told to show
+ACROSS = 9  # pixels along a row within which single teeth are told apart
+FEW = 20.0  # pixels of opening: smaller mouths count less
 CENTRE = slice(
     16, 112
 )  # rows and columns of the crop that features and discriminators see: lips and what is near
 BOUNDARY = 3.0  # weight of a pixel at the opening's edge, where one well inside has 1
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each loss counts."""
+
+    pixels: float = 14.0
+    structure: float = 2.0
+    perception: float = 7.0
+    trust: float = 1.4
+    adversary: float = 0.2
+    matching: float = 2.0
+    steady: float = 10.0
 
 
 def weights(mask: Tensor) -> Tensor:
@@ -25,9 +39,14 @@ def weights(mask: Tensor) -> Tensor:
 
 
 def pixels(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Weighted L1, the document's loss."""
+    """Weighted L1, the document's loss; every mouth counts alike, however wide it is open."""
     weight = weights(mask)
-    return ((made - truth).abs() * weight).sum() / (weight.sum() * 3 + 1)
+    return shared((made - truth).abs().mean(dim=1, keepdim=True), weight)
+
+
+def shared(loss: Tensor, weight: Tensor) -> Tensor:
+    """The mean of each mouth's weighted (B, 1, H, W) losses."""
+    return ((loss * weight).sum(dim=(1, 2, 3)) / (weight.sum(dim=(1, 2, 3)) + FEW)).mean()
 
 
 def structure(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
@@ -41,19 +60,20 @@ def structure(made: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     var_a, var_b, both = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2, mean(a * b) - mean_a * mean_b
     over = (2 * mean_a * mean_b + 0.01**2) * (2 * both + 0.03**2)
     alike = over / ((mean_a**2 + mean_b**2 + 0.01**2) * (var_a + var_b + 0.03**2))
-    return ((1 - alike) * mask).sum() / (mask.sum() + 1)
+    return shared(1 - alike, mask)
 
 
 def trust(made: Tensor, drawn: Tensor, mask: Tensor, shown: Tensor) -> Tensor:
-    """How much is missing of what the drawing has of teeth.
+    """How much is missing of what the drawing has of single teeth.
 
-    Of its brightness' variation within 7x7 pixels `KEPT` are to be found in what is made, in mouths that are told to
-    show their teeth; (B,) `shown` is how bright those are, over their brightness in full light.
+    Of its brightness' variation along rows (within `ACROSS` pixels) `KEPT` is to be found in what is made, in mouths
+    that are told to show their teeth; (B,) `shown` is how bright those are, over their brightness in full light. Along
+    rows: gaps between teeth. Where the row of teeth ends, above and below, the drawing knows less well than the lips do.
     """
     a, b = (picture.mean(dim=1, keepdim=True) for picture in (made, drawn))
 
     def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 7, 1, 3)
+        return F.avg_pool2d(x, (1, ACROSS), 1, (0, ACROSS // 2))
 
     inside = 1 - F.max_pool2d((mask < 0.99).float(), 7, 1, 3)  # beyond the lips nothing is drawn
     mean_a, mean_b = mean(a), mean(b)

@@ -12,7 +12,8 @@ from engines.face_params.data import TEST_PEOPLE, lip_gap
 from xpcam.face import landmarks as fl
 from xpcam.frame import FaceParams
 from xpcam.mouth.proxy import CHIN, CROP, MouthProxy, crop_matrix, opening
-from xpcam.mouth.style import Style, style_of
+from xpcam.mouth.showing import seen_in
+from xpcam.mouth.style import LUMA, Style, style_of
 from xpcam.warping.mesh_warp import Box
 
 APART = 0.022  # outer-eye distances between the lips, at least
@@ -84,14 +85,23 @@ class Drawer:
         self._face = fl.unpose(landmarks, self._pose, depth=0.0)
 
     def draw(
-        self, shift: tuple[float, float, float], matrix: Floats, mask: Floats, box: Box | None = None
+        self,
+        shift: tuple[float, float, float],
+        matrix: Floats,
+        mask: Floats,
+        box: Box | None = None,
+        upper: float = 0.0,
     ) -> Floats:
-        """(128, 128, 3) with teeth, jaw and tongue moved by `shift`, or a `box` of it."""
-        upper, jaw, tongue = shift
-        self._proxy.edge[1] = np.float32(self._edge + upper)
+        """(128, 128, 3) with teeth, jaw and tongue moved by `shift`, or a `box` of it.
+
+        Args:
+            upper: how bright the upper half is told to be.
+        """
+        teeth, jaw, tongue = shift
+        self._proxy.edge[1] = np.float32(self._edge + teeth)
         face = self._face.copy()
         face[list(CHIN), 1] += np.float32(jaw)
-        return self._proxy.draw(face, self._pose, matrix, mask, tongue, box)
+        return self._proxy.draw(face, self._pose, matrix, mask, tongue, box, upper)
 
 
 def lips(landmarks: Floats, matrix: Floats) -> Floats:
@@ -110,9 +120,10 @@ def fitted(portrait: Portrait, truth: Pixels, matrix: Floats) -> Portrait:
     box = (slice(top, top + height), slice(left, left + width))
     inside = inside[box]
     wanted, drawer = _blurred(truth[box])[inside], Drawer(portrait, landmarks)
+    upper = float(seen_in(truth, mask, float(portrait.style.tooth @ LUMA))[1])
 
     def likeness(shift: tuple[float, float, float]) -> float:
-        found = _blurred(drawer.draw(shift, matrix, mask, box).astype(np.uint8))[inside]
+        found = _blurred(drawer.draw(shift, matrix, mask, box, upper).astype(np.uint8))[inside]
         return float(np.corrcoef(wanted, found)[0, 1]) if found.std() > 0.5 and wanted.std() > 0.5 else -1.0
 
     best = (0.0, 0.0, 0.0)

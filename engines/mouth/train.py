@@ -1,16 +1,17 @@
 """Train the generator of mouth interiors on the samples that `data` wrote.
 
-    python -m engines.mouth.train --minutes 25 --seed 0 [--resume]
+    python -m engines.mouth.train --minutes 25 --seed 0 [--resume | --begin CHECKPOINT]
 
-Two phases: pixels, structure and features alone, kept as `plain.pt`, then the two discriminators as well. The
-ablation's rows: --losses pixels or structure (with it), --plain 1, --blank, --share 0 or 1 --real 1.
+Two phases: pixels, structure and features alone, kept as `plain.pt`, then the two discriminators as well (never with
+--plain 1, which the shipped weights were made with). The ablation's rows: --losses pixels or structure (with it),
+--blank, --share 0 or 1 --real 1.
 Writes to --out: `checkpoint.pt` (weights, moving average, critics, optimisers, step, settings), `log.csv`,
 `predictions.png` (held-out mouths: what goes in, what is drawn, what is made, the truth).
 """
 
 import argparse
 import time
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/mouth"))
     parser.add_argument("--every", type=float, default=4.0, help="minutes between checkpoints")
     parser.add_argument("--resume", action="store_true", help="go on from --out's checkpoint")
+    parser.add_argument("--begin", type=Path, help="take up this checkpoint; schedule and budget begin anew")
+    for name, weight in asdict(losses.Weights()).items():
+        parser.add_argument(f"--{name}", type=float, default=weight, help="weight of that loss")
     return parser.parse_args()
 
 
@@ -109,6 +113,7 @@ class Teacher:
         self.generator = Generator().to(memory_format=torch.channels_last)
         self.critics = Critics()
         self.losses = options.losses
+        self.weights = losses.Weights(**{f.name: getattr(options, f.name) for f in fields(losses.Weights)})
         self.perception = losses.Perception(imagenet_file(), options.vgg)
         self.optimiser = torch.optim.AdamW(
             self.generator.parameters(), lr=options.rate, weight_decay=0.01, betas=(0.8, 0.99)
@@ -127,16 +132,16 @@ class Teacher:
     def step(self, batch: Batch, adversary: bool, steady: bool) -> dict[str, Tensor]:
         """One step of both; the losses."""
         made = self.made(batch.planes, batch.style)
-        parts = {"pixels": losses.PIXELS * losses.pixels(made, batch.truth, batch.mask)}
+        parts = {"pixels": self.weights.pixels * losses.pixels(made, batch.truth, batch.mask)}
         whole = losses.composed(made, batch.truth, batch.mask)
         if self.losses == "structure":
-            parts["structure"] = losses.STRUCTURE * losses.structure(whole, batch.truth, batch.mask)
+            parts["structure"] = self.weights.structure * losses.structure(whole, batch.truth, batch.mask)
         if self.losses == "all":
             parts |= self.likeness(whole, batch)
         if steady and self.losses == "all":
             moved = tremble(len(made), made.shape[-1])
             again = self.made(seen_again(batch.planes, moved), batch.style)
-            parts["steady"] = losses.STEADY * losses.pixels(again, moved.of(made), moved.of(batch.mask))
+            parts["steady"] = self.weights.steady * losses.pixels(again, moved.of(made), moved.of(batch.mask))
         if adversary:
             parts |= self.against(whole, batch)
         total = torch.stack(list(parts.values())).sum()
@@ -154,9 +159,9 @@ class Teacher:
             features = self.perception(losses.centre(whole[::3]), losses.centre(batch.truth[::3]))
         drawn = batch.planes[:, 4:]
         return {
-            "trust": losses.TRUST * losses.trust(whole, drawn, batch.mask, batch.style[:, UPPER]),
-            "structure": losses.STRUCTURE * losses.structure(whole, batch.truth, batch.mask),
-            "features": losses.PERCEPTION * features,
+            "trust": self.weights.trust * losses.trust(whole, drawn, batch.mask, batch.style[:, UPPER]),
+            "structure": self.weights.structure * losses.structure(whole, batch.truth, batch.mask),
+            "features": self.weights.perception * features,
         }
 
     def verdicts(self, picture: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -172,7 +177,7 @@ class Teacher:
         self.critics.requires_grad_(True)
         fooled = torch.stack([-maps[-1].float().mean() for maps in made]).sum()
         match = torch.stack([losses.matching(a, b) for a, b in zip(real, made, strict=True)]).sum()
-        return {"adversary": losses.ADVERSARY * fooled, "matching": losses.MATCHING * match}
+        return {"adversary": self.weights.adversary * fooled, "matching": self.weights.matching * match}
 
     def judge(self, whole: Tensor, batch: Batch) -> Tensor:
         """The discriminators' step."""
@@ -215,7 +220,8 @@ def main() -> None:
     average = MovingAverage(teacher.generator)
     twin = Generator().to(memory_format=torch.channels_last)
     checkpoint = options.out / "checkpoint.pt"
-    first, spent = restore(checkpoint, teacher, average) if options.resume else (0, 0.0)
+    start = restore(options.begin, teacher, average)[0] if options.begin else 0
+    first, spent = restore(checkpoint, teacher, average) if options.resume else (start, 0.0)
     rng = np.random.default_rng(options.seed + first)
     begin, judged, plain = time.monotonic() - spent * 60, time.monotonic(), spent > 0
     settings = {key: str(value) for key, value in vars(options).items()}
@@ -224,7 +230,7 @@ def main() -> None:
     means: dict[str, float] = {}
     for step in range(first, 1 << 40):
         minutes = (time.monotonic() - begin) / 60
-        progress = step / options.steps if options.steps else minutes / options.minutes
+        progress = (step - start) / options.steps if options.steps else minutes / options.minutes
         kept = {"step": step, "minutes": minutes, "settings": settings}
         if not plain and progress >= options.plain:
             save(options.out / "plain.pt", average=average.state, **kept)
@@ -243,7 +249,7 @@ def main() -> None:
         if progress >= 1.0:
             break
         for group in teacher.optimiser.param_groups:
-            group["lr"] = rate_at(progress, step, options.rate)
+            group["lr"] = rate_at(progress, step - start, options.rate)
         share = options.share if progress < options.real else options.share / 3
         batch = mirrored(recoloured(mixture.batch(rng, options.batch, share)))
         adversary = progress >= options.plain and options.losses == "all"

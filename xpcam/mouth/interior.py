@@ -161,11 +161,14 @@ class Mouth:
         """The interior in the mouth's crop, and what of the crop was painted."""
         spare = 0 if self._drawings.every == 1 else proxy.size // 12  # for the lips to open until the next
         box = _seen(matrix, corner, mask.shape, proxy.size, 2 + spare)
-        drawn, opened = self._drawn(lips, proxy, matrix, box)
+        shape = shape_of(lips.face)
+        told = shown_by(shape, lips.tongue, lips.params.shown)
+        drawn, opened = self._drawn(lips, proxy, matrix, box, float(told[1]))
         cover = self._cover(lips, proxy, matrix, opened)
         if self._engine is not None:
             try:
-                transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, self._engine)
+                transfer = self._transfer(moving, lips, matrix, (drawn, box), opened, told, self._engine)
+                transfer = self._drawings.steady.averaged(transfer, shape)
                 if cover is not None:
                     transfer = carried_on(transfer, opened, cover)
                 drawn = self._style.coloured(applied(transfer, drawn, proxy.size, box))
@@ -178,12 +181,18 @@ class Mouth:
             self._drawings.keep(proxy.size, drawn, box)
         return drawn, box
 
-    def _drawn(self, lips: Lips, proxy: MouthProxy, matrix: Floats, box: Box) -> tuple[Floats, Floats]:
-        """The interior drawn in a `box` of the mouth's crop, and the (size, size) opening."""
+    def _drawn(
+        self, lips: Lips, proxy: MouthProxy, matrix: Floats, box: Box, upper: float
+    ) -> tuple[Floats, Floats]:
+        """The interior drawn in a `box` of the mouth's crop, and the (size, size) opening.
+
+        Args:
+            upper: how bright its upper half is told to be.
+        """
         params = lips.params
         contour = params.landmarks[list(INNER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]
         opened = opening(np.asarray(contour, np.float32), (proxy.size, proxy.size))
-        return proxy.draw(lips.face, params.pose, matrix, opened, lips.tongue, box), opened
+        return proxy.draw(lips.face, params.pose, matrix, opened, lips.tongue, box, upper), opened
 
     def _cover(self, lips: Lips, proxy: MouthProxy, matrix: Floats, opened: Floats) -> Floats | None:
         """(size, size) how far a tongue covers the lower lip; it comes out below the upper one."""
@@ -199,9 +208,10 @@ class Mouth:
         matrix: Floats,
         painted: tuple[Floats, Box],
         opened: Floats,
+        told: Floats,
         engine: MouthEngine,
     ) -> Floats:
-        """(64, 64, 6) how the drawing, `painted` in a box, must change."""
+        """(64, 64, 6) how the drawing, `painted` in a box, must change to show what is `told`."""
         size, (drawn, box) = len(opened), painted
         whole = np.zeros((size, size, 3), np.float32)
         whole[box] = drawn
@@ -212,10 +222,8 @@ class Mouth:
         crop[:, 2] += (share - 1) / 2
         around = _warped(moving, crop, (CROP, CROP), cv2.INTER_LINEAR)
         small, mask = (cv2.resize(one, (CROP, CROP), interpolation=_way(share)) for one in (whole, opened))
-        shape = shape_of(lips.face)
-        style = np.concatenate([self._style.vector(), shown_by(shape, lips.tongue, lips.params.shown)])
-        made = engine.transfer(around, np.asarray(mask), np.asarray(small, np.float32), style)
-        return self._drawings.steady.averaged(made, shape)
+        style = np.concatenate([self._style.vector(), told])
+        return engine.transfer(around, np.asarray(mask), np.asarray(small, np.float32), style)
 
     def _dark(self, mask: Floats) -> Floats:
         """(h, w, 3) flesh that falls off into the dark."""

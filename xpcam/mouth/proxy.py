@@ -34,6 +34,8 @@ LIGHT: Final = np.array([0.0, -0.45, -0.89], np.float32)  # where light comes fr
 AMBIENT: Final = 0.70
 GLOSS: Final = (0.22, 14)  # how bright wet surfaces shine, and how small the shine is
 BELOW_LIP: Final = (2.0 * MILLIMETRE, 0.2)  # in a mouth so wide open upper teeth always show so much
+BARED: Final = (5.0 * MILLIMETRE, 0.1)  # the same of mouths that are told to show them
+TEETH: Final = (0.55, 0.9)  # how bright, over teeth in full light, the upper half then is
 CORRIDOR: Final = (0.4, 0.1)  # teeth stand in shadow up to this share of the mouth's width; light at its end
 REACH: Final = {TOOTH: 0.38, GUM: 0.35, TONGUE: 0.55}  # depth at which light has fallen to a third
 ARCHED: Final = 0.15  # how far a tongue's tip is lifted on its way over the teeth
@@ -112,6 +114,7 @@ class MouthProxy:
         mask: Floats,
         tongue: float,
         box: Box | None = None,
+        upper: float = 0.0,
     ) -> Floats:
         """The inside of the mouth.
 
@@ -122,11 +125,12 @@ class MouthProxy:
             mask: (size, size) 1 inside the lips.
             tongue: how far it is stretched out, 0 to 1.
             box: rows and columns to draw, by default all.
+            upper: how bright its upper half is told to be (`showing.usual`): upper teeth show.
 
         Returns:
             (size, size, 3) float32 BGR, 0 to 255, or of `box`, drawn beyond the lips too.
         """
-        places = apply_pose(self._placed(face, tongue), pose)
+        places = apply_pose(self._placed(face, tongue, upper), pose)
         points = places[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         normals, albedo = self._model.normals, self._albedo
         if tongue > 0:
@@ -172,7 +176,7 @@ class MouthProxy:
         cv2.resize(cavity, wide, dst=self._background, interpolation=cv2.INTER_LINEAR)
         return np.asarray(cv2.resize(light, wide, interpolation=cv2.INTER_LINEAR), np.float32)
 
-    def _placed(self, face: Floats, tongue: float) -> Floats:
+    def _placed(self, face: Floats, tongue: float, upper: float = 0.0) -> Floats:
         """(V, 3) vertices on the frontal face: the upper row fixed to the skull, the lower one to the jaw."""
         moved = face[list(RIGID)].mean(axis=0) - self._rigid
         vertices = self._model.vertices.copy()
@@ -190,8 +194,10 @@ class MouthProxy:
         jaw[:, 0] += np.float32(0.7) * chin[0]
         vertices[self._jaw] = jaw
         vertices += self.edge + moved
-        wide = np.float32(min(1.0, (face[LOWER_LIP, 1] - face[UPPER_LIP, 1]) / BELOW_LIP[1]))
-        hidden = face[UPPER_LIP, 1] + np.float32(BELOW_LIP[0]) * wide - self.edge[1] - moved[1]
+        bared = float(np.clip((upper - TEETH[0]) / (TEETH[1] - TEETH[0]), 0.0, 1.0))
+        below, apart = (a + (b - a) * bared for a, b in zip(BELOW_LIP, BARED, strict=True))
+        wide = np.float32(min(1.0, (face[LOWER_LIP, 1] - face[UPPER_LIP, 1]) / apart))
+        hidden = face[UPPER_LIP, 1] + np.float32(below) * wide - self.edge[1] - moved[1]
         if wide > 0 and hidden > 0:
             vertices[self._skull, 1] += hidden * wide
         return vertices

@@ -20,7 +20,7 @@ USUAL: Final = np.array(
     np.float32,
 )
 """Least squares over the portraits that the mouth engine learned from: .47 .50 .35 .04 of their spread."""
-WIDE: Final = np.array((0.30, 0.75, 0.50, 0.14), np.float32)
+WIDE: Final = np.array((0.28, 0.95, 0.80, 0.14), np.float32)
 """What wide-open mouths show whose tongue rests; most portraits among those put it out."""
 OPENING: Final = (0.10, 0.25)  # outer-eye distances between the lips over which that comes in
 CLEAR: Final = np.array((-0.08, 0.12, 0.0, 0.0), np.float32)
