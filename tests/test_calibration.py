@@ -82,6 +82,15 @@ def test_a_profile_is_kept_as_it_is() -> None:
     assert again.strain == neutral.strain
 
 
+def test_a_profile_of_when_x2face_saw_the_person_is_read() -> None:
+    one = face()
+    path = save_profile("me", estimate([(one.landmarks, one)]))
+    with np.load(path) as data:
+        kept = dict(data)
+    np.savez(path, **kept, grid=np.zeros((128, 128, 2), np.float16))
+    np.testing.assert_array_equal(load_profile("me").face, kept["face"])
+
+
 def test_profiles_that_cannot_be_are_named() -> None:
     one = face()
     save_profile("me", estimate([(one.landmarks, one)]))

@@ -20,7 +20,8 @@ from xpcam.control import instance as instances
 from xpcam.control.client import Client
 from xpcam.devices import Holder
 from xpcam.errors import CameraError
-from xpcam.tracking import absence, reloading
+from xpcam.inference import reloading
+from xpcam.tracking import absence
 from xpcam.virtual_camera import lasting, pipewire
 
 PATIENCE = 60.0

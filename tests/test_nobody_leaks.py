@@ -16,9 +16,10 @@ from poison import POISON, SIZE, poison_in
 
 from xpcam import cli, daemon, offline
 from xpcam.errors import CameraError
-from xpcam.frame import FaceParams, Frame, Pixels
+from xpcam.frame import FaceParams, Floats, Frame, Pixels
 from xpcam.settings import Settings
 from xpcam.tracking.tracker import FaceTracker
+from xpcam.x2face.driving import Driving
 
 Engine = Literal["mesh", "x2face"]
 FRAMES = 75  # of a driver of 30 a second
@@ -83,6 +84,25 @@ def tracked(monkeypatch: pytest.MonkeyPatch) -> list[FaceParams | None]:
     return seen
 
 
+@pytest.fixture
+def driven(monkeypatch: pytest.MonkeyPatch) -> list[Floats]:
+    """What X2Face's driving network is asked of."""
+    asked: list[Floats] = []
+    grid = Driving.grid
+
+    def spy(driving: Driving, landmarks: Floats) -> Floats | None:
+        asked.append(landmarks)
+        return grid(driving, landmarks)
+
+    monkeypatch.setattr(Driving, "grid", spy)
+    return asked
+
+
+def moved(driven: list[Floats]) -> float:
+    """How far the embedded face moved, half crops."""
+    return float(np.ptp(driven, axis=0).max()) if driven else 0.0
+
+
 def pictures(clip: Path) -> list[Pixels]:
     with av.open(str(clip)) as container:
         return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]
@@ -120,13 +140,19 @@ def test_the_driver_is_poisoned_through_and_through(driver: Path) -> None:
 
 
 def test_a_live_run_on_a_poisoned_video(
-    driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None], engine: Engine
+    driver: Path,
+    target: Path,
+    tmp_path: Path,
+    tracked: list[FaceParams | None],
+    driven: list[Floats],
+    engine: Engine,
 ) -> None:
     clip = tmp_path / "out.mp4"
     report = daemon.run_live(settings(target, driver, clip, engine))
     assert report.frames_generated > 20
     assert sum(params is not None for params in tracked) > 5  # the person was followed
     assert sum(params is None for params in tracked) > 5  # and missed
+    assert (moved(driven) > 0.02) == (engine == "x2face")
     assert len(pictures(clip)) > 20
     assert poisoned(clip) == 0
 
@@ -146,11 +172,17 @@ def test_a_poisoned_video_that_breaks_off(
 
 
 def test_an_offline_rendering_of_a_poisoned_video(
-    driver: Path, target: Path, tmp_path: Path, tracked: list[FaceParams | None], engine: Engine
+    driver: Path,
+    target: Path,
+    tmp_path: Path,
+    tracked: list[FaceParams | None],
+    driven: list[Floats],
+    engine: Engine,
 ) -> None:
     clip = tmp_path / "out.mp4"
     offline.render_video(settings(target, driver, clip, engine), driver, clip, lambda *done: None)
     assert any(params is not None for params in tracked)
+    assert (moved(driven) > 0.02) == (engine == "x2face")
     assert len(pictures(clip)) == FRAMES
     assert poisoned(clip) == 0
 

@@ -10,7 +10,8 @@ from poison import poisoned
 
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame, Pixels
-from xpcam.tracking.reloading import BACK_OFF, ReloadingTracker
+from xpcam.inference.reloading import BACK_OFF
+from xpcam.tracking.reloading import ReloadingTracker
 
 
 class Tracker:

@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import x2face_models
 from conftest import Run
 from test_nobody_leaks import generated
 
-from xpcam import builders
+from xpcam import builders, offline
+from xpcam.camera.opening import read_video
 from xpcam.errors import EngineError, SettingsError, TargetError
 from xpcam.gallery.store import Store, gallery_folder
 from xpcam.inference.engine import reports_of
 from xpcam.meter import Meter
+from xpcam.progress import unseen
 from xpcam.settings import Settings
 from xpcam.x2face import embedding, opening
 from xpcam.x2face.animated import AnimatedFace
@@ -44,19 +47,25 @@ def test_what_runs_each_network_is_told(target: Path) -> None:
     assert {one.device for one in told} == {"cpu"}
 
 
-def test_numbers_are_no_face_to_follow(target: Path) -> None:
-    with ExitStack() as stack, pytest.raises(SettingsError, match="wants to see a face"):
-        builders.open_pipeline(settings(target, camera="csv:take.csv"), stack, Meter())
+def test_a_file_of_expressions_drives_it(target: Path, tmp_path: Path) -> None:
+    table, clip = tmp_path / "take.csv", tmp_path / "out.mp4"
+    rows = [f"00:00:00:{row * 2:02d}.000,52,{row / 5},{row / 10}" for row in range(6)]
+    table.write_text("\n".join(["Timecode,BlendShapeCount,JawOpen,HeadYaw", *rows]), encoding="utf-8")
+    asked = settings(target, camera=f"csv:{table}")
+    assert offline.render_table(asked, table, clip, unseen).frames_generated == 6
+    with read_video(clip) as frames:
+        shown = [frame.pixels.astype(int) for frame in frames]
+    assert np.abs(shown[-1] - shown[0]).mean() > 2
 
 
 def test_settings_of_no_use_are_named_once(
     target: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    builders.check_engine(settings(target, mouth=1.2, relight=False))
+    builders.check_engine(settings(target, mouth=1.2, gaze=0.5, relight=False))
     builders.check_engine(settings(target))
-    builders.check_engine(settings(target, engine="mesh", mouth=1.2))
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["mouth, relight"]
+    builders.check_engine(settings(target, engine="mesh", gaze=0.5))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["gaze, relight"]
 
 
 def test_a_target_is_embedded_when_it_is_added(
@@ -110,11 +119,11 @@ def test_a_target_changes_while_live_and_a_bad_one_is_refused(
         for bad in (tmp_path / "clip.mp4", tmp_path / "nowhere.png"):
             with pytest.raises(TargetError):
                 steering.use(str(bad))
-        with pytest.raises(SettingsError, match="mouth, head: of no use to the engine x2face"):
-            steering.change({"mouth": 1.2, "mirror": True, "head": 0.1})
+        with pytest.raises(SettingsError, match="gaze, relight: of no use to the engine x2face"):
+            steering.change({"gaze": 1.2, "mirror": True, "relight": False})
         assert (pipeline.step(None, 0.0) == before).all()
         steering.use(str(other))
-        steering.change({"mirror": True})
+        steering.change({"mirror": True, "mouth": 1.2, "transfer": "landmarks"})
         assert abs(pipeline.step(None, 0.0).astype(int) - before).mean() > 5
         live = pipeline.targets.current()
-        assert isinstance(live.animated, AnimatedFace) and live.mirror
+        assert isinstance(live.animated, AnimatedFace) and live.mirror and live.gains.mouth == 1.2

@@ -6,9 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
-from xpcam.camera.spec import table_of
 from xpcam.contracts import FACE_DETECTOR, FACE_PARAMS
-from xpcam.errors import SettingsError
 from xpcam.governor import Governor
 from xpcam.inference.engine import Contract, Engine, Running
 from xpcam.meter import Meter
@@ -25,7 +23,7 @@ from xpcam.target_loader import TargetLoader
 from xpcam.tracking.reloading import ReloadingTracker
 from xpcam.tracking.tracker import FaceTracker
 from xpcam.x2face import animated
-from xpcam.x2face.driving import DrivingTracker
+from xpcam.x2face.driving import Driving
 from xpcam.x2face.embedding import Embedder
 from xpcam.x2face.opening import model_of, open_network
 
@@ -48,19 +46,6 @@ def open_tracker(settings: Settings, **patience: int) -> Iterator[FaceTracker]:
         yield tracker
 
 
-@contextmanager
-def open_driving_tracker(settings: Settings) -> Iterator[DrivingTracker]:
-    """The face tracker of the X2Face engine, with its driving network."""
-    with (
-        open_tracker(settings) as tracker,
-        open_network("driving", settings.backbone, settings.device, settings.threads) as driving,
-    ):
-        both = DrivingTracker(tracker, driving, settings.smoothing)
-        running = tracker.engines
-        both.engines = running.beside(driving) if isinstance(running, Running) else {}
-        yield both
-
-
 def embedder_of(settings: Settings) -> Embedder:
     """Embeds targets' faces; its network is loaded only for a face that was not embedded before."""
     backbone, device, threads = settings.backbone, settings.device, settings.threads
@@ -69,12 +54,20 @@ def embedder_of(settings: Settings) -> Embedder:
     )
 
 
-def animate_of(settings: Settings) -> Animate:
-    """Brings targets to play with the engine that the settings name."""
+def open_driving(settings: Settings, stack: ExitStack) -> Driving | None:
+    """The driving network of a run with the X2Face engine; it closes with the stack."""
     if settings.engine == "mesh":
+        return None
+    where = settings.backbone, settings.device, settings.threads
+    return stack.enter_context(Driving(lambda: open_network("driving", *where)))
+
+
+def animate_of(settings: Settings, driving: Driving | None) -> Animate:
+    """Brings targets to play: with X2Face where there is a driving network."""
+    if driving is None:
         return animate
     embedder = embedder_of(settings)
-    return lambda target, _gains, look: animated.animate(target, embedder, look)
+    return lambda target, gains, look: animated.animate(target, gains, look, embedder, driving)
 
 
 def open_loader(settings: Settings) -> TargetLoader:
@@ -102,10 +95,9 @@ def open_pipeline(
 ) -> Pipeline:
     """A pipeline for the settings' target; its engines close with the stack."""
     check_engine(settings)
-    opener = open_tracker if settings.engine == "mesh" else open_driving_tracker
-    tracker = stack.enter_context(ReloadingTracker(partial(opener, settings)))
+    tracker = stack.enter_context(ReloadingTracker(partial(open_tracker, settings)))
     prepared = open_loader(settings).load(settings.require_target(), progress, tracker)
-    look = open_look(settings, stack)
+    look, driving = open_look(settings, stack), open_driving(settings, stack)
     pipeline = Pipeline(
         prepared,
         tracker,
@@ -115,9 +107,9 @@ def open_pipeline(
         by_parameters=settings.transfer == "parameters",
         neutral=load_profile(settings.profile) if settings.profile else None,
         meter=meter,
-        animate=animate_of(settings),
+        animate=animate_of(settings, driving),
     )
-    pipeline.engines = lambda: with_mouth(tracker.engines, look)
+    pipeline.engines = lambda: with_drawing(tracker.engines, look, driving)
     stack.callback(pipeline.close)
     return pipeline
 
@@ -132,31 +124,20 @@ def open_look(settings: Settings, stack: ExitStack) -> Look:
     return replace(look, engine=engine)
 
 
-def with_mouth(engines: Mapping[str, str], look: Look) -> Mapping[str, str]:
-    """Where engines run, the mouth's among them."""
-    if look.engine is None or not isinstance(engines, Running):
-        return engines
-    return engines.beside(look.engine.engine)
+def with_drawing(engines: Mapping[str, str], look: Look, driving: Driving | None) -> Mapping[str, str]:
+    """Where engines run, those that draw the target among them."""
+    drawing = (look.engine and look.engine.engine, driving and driving.network)
+    for engine in drawing:
+        if isinstance(engine, Engine) and isinstance(engines, Running):
+            engines = engines.beside(engine)
+    return engines
 
 
 def check_engine(settings: Settings) -> None:
-    """Say which settings were given that mean nothing to the engine.
-
-    Raises:
-        SettingsError: a driver that it cannot follow.
-    """
-    if settings.engine == "mesh":
-        return
-    if table_of(settings.camera) is not None:
-        raise SettingsError(
-            f"{settings.camera} has numbers, --engine x2face wants to see a face: use --engine mesh"
-        )
+    """Say which settings were given that mean nothing to the engine."""
     given = sorted(settings.model_fields_set & set(MESH_ONLY))
-    if given:
-        log.warning(
-            "%s: of no use to --engine x2face, which shows the whole face as its network sees yours",
-            ", ".join(given),
-        )
+    if given and settings.engine == "x2face":
+        log.warning("%s: of no use to --engine x2face", ", ".join(given))
 
 
 def enough(settings: Settings, meter: Meter, seconds: float) -> bool:

@@ -1,12 +1,10 @@
-"""What each engine that ships takes and gives, checked when it is loaded."""
+"""What the engines that read a face take and give, checked when it is loaded."""
 
 from xpcam.face.landmarks import LANDMARKS
 from xpcam.inference.engine import Contract
 from xpcam.inference.tensor import Tensor
 from xpcam.tracking.crops import CROP
 from xpcam.tracking.detection import SIDE, STRIDE
-from xpcam.warping.grids import CELLS
-from xpcam.x2face import driving, embedding
 
 FACE_PARAMS = Contract(
     {"image": Tensor("uint8", (1, CROP, CROP, 3))},
@@ -26,6 +24,3 @@ FACE_DETECTOR = Contract(
         "geometry": Tensor("float32", (1, 5, SIDE // STRIDE, SIDE // STRIDE)),
     },
 )
-GRID = {"grid": Tensor("float32", (1, CELLS, CELLS, 2))}
-X2FACE_EMBEDDING = Contract({"source": Tensor("uint8", (1, embedding.SIDE, embedding.SIDE, 3))}, GRID)
-X2FACE_DRIVING = Contract({"driver": Tensor("uint8", (1, driving.SIDE, driving.SIDE, 3))}, GRID)

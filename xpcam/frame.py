@@ -89,7 +89,6 @@ class FaceParams:
             pitch (positive downwards) against the head, radians.
         appearance: identity, texture and light, where they were asked for.
         shown: (5,) what the mouth was seen to show, and how far that is to be believed (`mouth.seen`).
-        grid: (128, 128, 2) where X2Face samples the embedded face (`warping.grids`), where that engine runs.
     """
 
     landmarks: Floats
@@ -99,4 +98,3 @@ class FaceParams:
     gaze: Floats = field(default_factory=_straight_gaze)
     appearance: Appearance | None = None
     shown: Floats | None = None
-    grid: Floats | None = None

@@ -105,8 +105,9 @@ class Pipeline:
 
     @property
     def faults(self) -> dict[str, str]:
-        """Why nobody is followed though there are frames: lines by "engines" and "face"; any thread."""
-        found = {"engines": self._engine_fault, "face": self._absence.fault}
+        """What does not work though there are frames: lines by "engines" and "face"; any thread."""
+        drawing = self.targets.latest.animated.fault
+        found = {"engines": self._engine_fault or drawing, "face": self._absence.fault}
         return {part: fault for part, fault in found.items() if fault}
 
     def step(self, frame: Frame | None, at: float) -> Pixels:
@@ -190,7 +191,7 @@ class Pipeline:
         with self.meter.stage("track"):
             try:
                 person = self._tracker.track(frame)
-                if person is not None and look is not None and look.interior == "on":
+                if person is not None and look is not None and look.engine and look.interior == "on":
                     person = replace(person, shown=self._mouth_seen.of(frame.pixels, person))
             except EngineError as error:
                 if not self._engine_fault:

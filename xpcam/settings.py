@@ -60,8 +60,8 @@ class Settings(BaseSettings):
 
     engine: Literal["mesh", "x2face"] = option(
         "mesh",
-        "mesh moves the target's own face; x2face samples it anew, as a network sees yours, and has no use "
-        "for mouth, eyes, brows, gaze, head, relight, transfer and profile",
+        "mesh moves the target's own face; x2face samples it anew for every picture, where a network says, "
+        "and has no use for gaze and relight",
     )
     backbone: Literal["unet", "unet3plus"] = option("unet", "which networks of x2face")
     target: UserPath = option(

@@ -37,7 +37,7 @@ LIVE: Final = (
     *CONNECTED,
 )
 """Settings that change while it runs, besides the target and the neutral face."""
-MESH_ONLY: Final = (*("mouth", "eyes", "brows", "head", "gaze"), *("relight", "transfer"))
+MESH_ONLY: Final = ("gaze", "relight")
 """Settings that mean nothing to the X2Face engine."""
 
 T = TypeVar("T")

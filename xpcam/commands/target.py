@@ -30,19 +30,19 @@ def add(
     ] = None,
 ) -> None:
     """Prepare pictures or clips once and keep them; the file may go afterwards."""
-    from xpcam.builders import animate_of, open_loader, open_tracker
+    from xpcam.builders import embedder_of, open_loader, open_tracker
     from xpcam.gallery import targets
     from xpcam.gallery.store import name_for
     from xpcam.progress import unseen
     from xpcam.settings import load_settings
-    from xpcam.steering import gains_of, look_of
-    from xpcam.x2face.animated import check_kind
+    from xpcam.steering import look_of
+    from xpcam.x2face.animated import check_kind, embed, the_still
 
     if called is not None and len(files) > 1:
         raise SettingsError(f"--as {called} for {len(files)} files: wanted one file, or no --as")
     given = {"engine": engine, "backbone": backbone}
     settings = load_settings({name: value for name, value in given.items() if value is not None})
-    loader, animate = open_loader(settings), animate_of(settings)
+    loader = open_loader(settings)
     with ExitStack() as stack:
         tracker = stack.enter_context(open_tracker(settings))
         for file in files:
@@ -52,7 +52,7 @@ def add(
             print(f"{entry.name}: {entry.kind}, from {entry.source}")
             if settings.engine == "x2face":
                 target = targets.load(entry, settings.size, tracker, loader.reader, unseen)
-                animate(target, gains_of(settings), look_of(settings)).close()
+                embed(the_still(target), embedder_of(settings), look_of(settings))
                 print(f"{entry.name}: its face is embedded for x2face, {settings.backbone}")
 
 

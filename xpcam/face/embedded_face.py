@@ -27,9 +27,14 @@ def frontal(face: Floats) -> Floats:
     return np.asarray((face - ANCHOR)[:, :2] * np.float32(2 / (SIDE_FACTOR * face_height())), np.float32)
 
 
+def embedded_face(apart: float = 1.0) -> Floats:
+    """(478, 3) the frontal face, its left its right mirrored, its lips so far apart: 0 is the mean face."""
+    mesh = face_mesh()
+    face = mesh.neutral + np.float32(apart) * np.tensordot(parted(), mesh.basis, axes=1)
+    return np.asarray((face + face[mesh.mirror] * np.array([-1, 1, 1], np.float32)) / 2, np.float32)
+
+
 @cache
 def canonical() -> Floats:
-    """(478, 2) landmarks of every embedded face in its crop, -1 to 1; its left is its right mirrored."""
-    mesh = face_mesh()
-    face = frontal(mesh.neutral + np.tensordot(parted(), mesh.basis, axes=1))
-    return np.asarray((face + face[mesh.mirror] * np.array([-1, 1], np.float32)) / 2, np.float32)
+    """(478, 2) landmarks of every embedded face in its crop, -1 to 1."""
+    return frontal(embedded_face())

@@ -1,4 +1,4 @@
-"""The square around a head that both networks of X2Face see.
+"""The square around a head that X2Face works in.
 
 It follows the head's pose alone, so it breathes with no jaw; roll, yaw and pitch stay to be seen in it.
 """
@@ -35,6 +35,12 @@ def crop_matrix(pose: Pose, size: int) -> Floats:
     zoom = size / side
     shift = (size - 1) / 2 - centre * zoom
     return np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
+
+
+def in_crop(points: Floats, pose: Pose) -> Floats:
+    """(N, 2) points (N, 2 or 3) of a picture in the crop of a head in it, -1 to 1."""
+    matrix = crop_matrix(pose, 2)
+    return np.asarray(points[:, :2] @ matrix[:, :2].T + (matrix[:, 2] - np.float32(0.5)), np.float32)
 
 
 def face_crop(pixels: Pixels, pose: Pose, size: int) -> tuple[Pixels, Floats]:

@@ -7,7 +7,7 @@ moving as it was filmed; the face's own expression gives way to the person's as 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -28,7 +28,14 @@ AHEAD = 2  # pictures of a clip that are prepared before their moment comes
 
 
 class AnimatedTarget(Protocol):
-    """What the pipeline needs of any target. Pictures stay as they are for two further calls."""
+    """What the pipeline needs of any target. Pictures stay as they are for two further calls.
+
+    Attributes:
+        fault: why it is not drawn as it should be; empty where it is.
+    """
+
+    @property
+    def fault(self) -> str: ...
 
     def act(self, motion: Motion, followed: float, at: float, /) -> FaceParams:
         """The face for `at` seconds; `followed`: 1 while it is a person's motion, 0 when nobody is there."""
@@ -48,6 +55,8 @@ class AnimatedTarget(Protocol):
 
 class AnimatedStill:
     """A still picture that is moved."""
+
+    fault: ClassVar[str] = ""
 
     def __init__(self, target: Target, gains: Gains, look: Look = LOOK) -> None:
         self._target, self._gains = target, gains
@@ -102,6 +111,8 @@ class AnimatedClip:
         look: how it is drawn; a clip's head turns in its own light and is never shaded anew.
         began: at which second its first round began; None: it begins with the first picture.
     """
+
+    fault: ClassVar[str] = ""
 
     def __init__(
         self, clip: TargetClip, gains: Gains, look: Look = LOOK, *, began: float | None = None

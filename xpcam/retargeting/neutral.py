@@ -18,7 +18,6 @@ from xpcam.face import landmarks as face_landmarks
 from xpcam.face.landmarks import LEFT_LIDS, LIPS_APART, RIGHT_LIDS, gap, unpose
 from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import FaceParams, Floats, Pose
-from xpcam.retargeting.resting_grid import held_as, resting
 
 CONFIDENT = 0.6
 FIRST_SECONDS = 1.0
@@ -52,7 +51,6 @@ class Neutral:
         gaze: (2, 2) where the eyes looked, as in `FaceParams`.
         expression: (52,) ARKit weights that this face reads as; zeros where none are tracked.
         strain: how tense the moments were from which it was taken (see `STRAINING`).
-        grid: (128, 128, 2) where each place of the embedded face lies (`resting_grid`), where X2Face runs.
     """
 
     face: Floats
@@ -60,13 +58,10 @@ class Neutral:
     gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
     expression: Floats = field(default_factory=lambda: np.zeros(len(ARKIT), np.float32))
     strain: float = 0.0
-    grid: Floats | None = None
 
     def of(self, known: "Neutral") -> "Neutral":
         """The face that is known, its head held as in this one."""
-        today, kept = self.grid, known.grid
-        grid = today if kept is None or today is None else held_as(kept, today)
-        return replace(known, pose=self.pose, grid=grid)
+        return replace(known, pose=self.pose)
 
 
 class NeutralFinder:
@@ -150,14 +145,7 @@ def estimate(samples: list[tuple[Floats, FaceParams]]) -> Neutral:
     excess = _excess(expression)
     face = _closed_mouth((face - _shift(excess)).astype(np.float32))
     strain = float(expression[STRAINING].sum())
-    return Neutral(face, pose, gaze, expression - excess, strain, _grid(people, awake))
-
-
-def _grid(people: list[FaceParams], awake: NDArray[np.bool_]) -> Floats | None:
-    """The resting grid of people at rest, eyes open; None where there are no grids."""
-    seen = [person.grid for person, open_ in zip(people, awake, strict=True) if open_]
-    grids = [grid for grid in seen if grid is not None]
-    return resting(np.stack(grids)) if grids else None
+    return Neutral(face, pose, gaze, expression - excess, strain)
 
 
 def _median(faces: Floats) -> Floats:
@@ -209,5 +197,4 @@ def _drifted(old: Neutral, new: Neutral, share: float) -> Neutral:
         old.gaze * keep + new.gaze * take,
         old.expression * keep + new.expression * take,
         float(old.strain * keep + new.strain * take),
-        new.grid if old.grid is None or new.grid is None else old.grid * keep + new.grid * take,
     )

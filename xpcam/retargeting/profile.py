@@ -14,7 +14,6 @@ from xpcam.face.landmarks import LANDMARKS
 from xpcam.face.model import ARKIT
 from xpcam.frame import Pose
 from xpcam.retargeting.neutral import Neutral
-from xpcam.warping.grids import CELLS
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 DAMAGE: Final = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
@@ -42,7 +41,6 @@ def save_profile(name: str, neutral: Neutral) -> Path:
                     gaze=neutral.gaze,
                     expression=neutral.expression,
                     strain=np.array(neutral.strain),
-                    **({} if neutral.grid is None else {"grid": neutral.grid.astype(np.float16)}),
                 )
             Path(part).replace(path)
         finally:
@@ -63,7 +61,6 @@ def load_profile(name: str) -> Neutral:
             face, pose = data["face"].astype(np.float32), data["pose"].astype(np.float32)
             gaze, expression = data["gaze"].astype(np.float32), data["expression"].astype(np.float32)
             strain = float(data["strain"])
-            grid = data["grid"].astype(np.float32) if "grid" in data else None
     except OSError as error:
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.npz"))) or "none yet"
         raise SettingsError(
@@ -72,10 +69,9 @@ def load_profile(name: str) -> Neutral:
     except DAMAGE as error:
         raise SettingsError(f"profile {path} is damaged ({error}): calibrate again") from error
     shapes = (face.shape, pose.shape, gaze.shape, expression.shape)
-    sound = shapes == ((LANDMARKS, 3), (6,), (2, 2), (len(ARKIT),))
-    if not sound or (grid is not None and grid.shape != (CELLS, CELLS, 2)):
+    if shapes != ((LANDMARKS, 3), (6,), (2, 2), (len(ARKIT),)):
         raise SettingsError(f"profile {path} is of another version: calibrate again")
-    return Neutral(face, Pose(pose[:3], pose[3:5], float(pose[5])), gaze, expression, strain, grid)
+    return Neutral(face, Pose(pose[:3], pose[3:5], float(pose[5])), gaze, expression, strain)
 
 
 def _path(name: str) -> Path:

@@ -33,7 +33,6 @@ from xpcam.face.model import ARKIT, TONGUE_OUT
 from xpcam.frame import FaceParams, Floats, Pose
 from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.outline import believable
-from xpcam.retargeting.resting_grid import since_rest
 from xpcam.retargeting.transfer import explained
 
 PIVOT = np.array([0.0, 0.45, 0.95], np.float32)  # where a head turns: between the ears, above the neck
@@ -50,7 +49,7 @@ SPEECH = 0.045  # outer-eye distances
 GATHERED = (0.025, 0.06)  # a mouth that opens by the second is seen wider by most of the first
 BROWS = 1.2  # a brow moved on a picture is seen to move 0.85 as far (MediaPipe, docs/decisions.md)
 OFFSET_LIMIT = 0.55  # no point moves farther than this, in outer-eye distances
-TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of the target
+TURN_LIMIT = np.radians((16.0, 24.0, 20.0)).astype(np.float32)  # pitch, yaw, roll of a warped picture
 LOOK_LIMIT = float(np.radians(60.0))
 SHIFT_LIMIT = 0.22
 SCALE_LIMIT = 0.08
@@ -78,8 +77,8 @@ class Motion:
         shift: (2,) head translation away from neutral, in outer-eye distances.
         zoom: head size over its neutral size, minus 1.
         gaze: (2, 2) how far the right and left eye look away from neutral, as in `FaceParams`, radians.
-        grid, shown: as in `FaceParams`; the grid against that of the person at rest (`resting_grid`).
         tongue: how far it is out, 0 to 1; files of expressions know, the tracker does not.
+        shown: as in `FaceParams`.
     """
 
     offsets: Floats
@@ -88,7 +87,6 @@ class Motion:
     shift: Floats
     zoom: float
     gaze: Floats = field(default_factory=lambda: np.zeros((2, 2), np.float32))
-    grid: Floats | None = None
     tongue: float = 0.0
     shown: Floats | None = None
 
@@ -112,7 +110,6 @@ def blend(a: Motion, b: Motion, share: float) -> Motion:
         a.shift * keep + b.shift * take,
         float(a.zoom * keep + b.zoom * take),
         a.gaze * keep + b.gaze * take,
-        b.grid if a.grid is None else a.grid if b.grid is None else a.grid * keep + b.grid * take,
         float(a.tongue * keep + b.tongue * take),
         b.shown if a.shown is None else a.shown if b.shown is None else a.shown * keep + b.shown * take,
     )
@@ -137,7 +134,6 @@ def observe(person: FaceParams, neutral: Neutral, by_parameters: bool = False) -
         shift=(here - there) / np.float32(neutral.pose.scale),
         zoom=person.pose.scale / neutral.pose.scale - 1.0,
         gaze=person.gaze - neutral.gaze,
-        grid=since_rest(person.grid, neutral.grid),
         shown=person.shown,
     )
 
@@ -152,7 +148,6 @@ def mirrored(motion: Motion) -> Motion:
         turn=motion.turn * np.array([1.0, -1.0, -1.0], np.float32),
         shift=motion.shift * flip[:2],
         gaze=motion.gaze[::-1] * flip[:2],
-        grid=None if motion.grid is None else motion.grid[:, ::-1] * flip[:2],  # an embedded face looks ahead
     )
 
 
@@ -181,10 +176,11 @@ class Retargeter:
     Args:
         target: the target's face as it is in its picture.
         gains: how much of each region to carry over.
+        turn_limit: (3,) pitch, yaw and roll by which its head turns at most, radians.
     """
 
-    def __init__(self, target: FaceParams, gains: Gains) -> None:
-        self._target = target
+    def __init__(self, target: FaceParams, gains: Gains, turn_limit: Floats = TURN_LIMIT) -> None:
+        self._target, self._turn_limit = target, turn_limit
         self._face = unpose(target.landmarks, target.pose)
         self._mouth = region_weights()[:, 0]
         self.weigh(gains)
@@ -284,7 +280,7 @@ class Retargeter:
     def _pose(self, motion: Motion, old: Pose) -> tuple[Pose, Floats]:
         """The target's pose, and (3,) how far its head is turned."""
         gain = np.float32(self._gains.head)
-        turn = np.clip(motion.turn * gain, -TURN_LIMIT, TURN_LIMIT)
+        turn = np.clip(motion.turn * gain, -self._turn_limit, self._turn_limit)
         shift = limited((motion.shift * gain)[None], SHIFT_LIMIT)[0]
         scale = old.scale * (1.0 + float(np.clip(motion.zoom * gain, -SCALE_LIMIT, SCALE_LIMIT)))
         rotation = rotation_matrix(turn) @ rotation_matrix(old.rotation)

@@ -1,34 +1,48 @@
-"""A still target that X2Face moves: the person's grid in, the target's own pixels out.
+"""A still target that X2Face moves: the embedded face makes a motion, and the target's pixels follow it."""
 
-While nobody is followed the mesh engine lets it blink and breathe. In between, what the mesh engine shows is
-moved by a share of the grid: no picture is laid over another, so a face that comes or goes leaves no double.
-"""
-
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from xpcam.errors import TargetError
-from xpcam.face.head_crop import face_crop
+from xpcam.face.embedded_face import embedded_face
+from xpcam.face.head_crop import face_crop, face_square, in_crop
 from xpcam.face.landmarks import LIPS_APART, gap, unpose
 from xpcam.face.model import ARKIT, face_model
-from xpcam.frame import FaceParams, Floats, Pixels, Pose
+from xpcam.frame import FaceParams, Pixels, Pose
 from xpcam.rendering.animated_target import AnimatedStill
 from xpcam.rendering.renderer import LOOK, Look
-from xpcam.retargeting.idling import idle_motion
-from xpcam.retargeting.retargeter import STILL, Gains, Motion, blend
+from xpcam.retargeting.retargeter import STILL, Gains, Motion, Retargeter
 from xpcam.target.clip import TargetClip, is_clip
 from xpcam.target.still import Target
+from xpcam.x2face.driving import Driving
 from xpcam.x2face.embedding import SIDE, Embedder
-from xpcam.x2face.fitting import fitted
+from xpcam.x2face.fitting import EmbeddedFace, fitted
 from xpcam.x2face.placing import Placer
 
 PARTED: Final = 0.25
 """How far the jaw of what is embedded has dropped: a grid can only show teeth that are there."""
+FRONTAL: Final = Pose(np.zeros(3, np.float32), np.zeros(2, np.float32), 1.0)
+TURN_LIMIT: Final = np.radians((25.0, 40.0, 25.0)).astype(np.float32)  # pitch, yaw, roll of the head
 
 STILL_WANTED: Final = "{} is a clip, x2face wants a still: give a picture, or use --engine mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A target whose face is embedded.
+
+    Attributes:
+        picture: (height, width, 3) the target with its lips parted, from which the face is sampled.
+        face: its embedded face.
+        shut: how much of the parting is ours, 0 to 1: so far the lips are shut again at rest.
+    """
+
+    picture: Pixels
+    face: EmbeddedFace
+    shut: float
 
 
 class AnimatedFace:
@@ -36,66 +50,104 @@ class AnimatedFace:
 
     Args:
         target: the target.
+        gains: how much of each region's motion is carried over.
         embedder: embeds its face.
+        driving: says where the face is sampled.
         look: how it is drawn; `relight` means nothing here.
-        grid: the last one of the same target drawn another way.
+        embedded: the same target's, embedded before.
 
     Raises:
         EngineError: the embedding network does not work.
     """
 
     def __init__(
-        self, target: Target, embedder: Embedder, look: Look = LOOK, *, grid: Floats | None = None
+        self,
+        target: Target,
+        gains: Gains,
+        embedder: Embedder,
+        driving: Driving,
+        look: Look = LOOK,
+        *,
+        embedded: Embedded | None = None,
     ) -> None:
-        self._target, self._embedder, self._grid = target, embedder, grid
-        plain = replace(look, relight=False)
-        self._idling = AnimatedStill(target, Gains(), plain)
-        self._posed = parted(target)
-        sharp = self._idling if look.coarse == 1 else self._idling.drawn(replace(plain, coarse=1.0))
-        acted = sharp.act(self._posed, 1.0, 0.0)
-        picture, pose = sharp.render(acted).copy(), target.params.pose
-        embedding = embedder.embed(source_of(picture, target.bounds, pose))
-        face = fitted(embedding, acted.landmarks, pose)
-        self._placer = Placer(picture, target.bounds, pose, face, look.coarse)
-        self._share = 0.0
+        self._target, self._gains, self._look = target, gains, look
+        self._embedder, self._driving = embedder, driving
+        self._embedded = embedded or embed(target, embedder, look)
+        self._mesh = AnimatedStill(target, gains, replace(look, relight=False))
+        face = embedded_face(1.0 - self._embedded.shut)
+        self._retargeter = Retargeter(FaceParams(face, FRONTAL, 1.0), gains, TURN_LIMIT)
+        self._placer = Placer(
+            self._embedded.picture,
+            target.bounds,
+            target.params.pose,
+            self._embedded.face,
+            driving.unbiased,
+            look.coarse,
+        )
+        self._motion = STILL
 
-    def act(self, motion: Motion, followed: float, at: float, /) -> FaceParams:
-        """The face of the mesh engine beneath; what was seen last is followed until nobody is."""
-        if motion.grid is not None:
-            self._grid = motion.grid
-        self._share = 0.0 if self._grid is None else followed
-        return self._idling.act(blend(idle_motion(at), self._posed, self._share), followed, at)
+    @property
+    def fault(self) -> str:
+        """Why the driving network does not work; empty where it does."""
+        return self._driving.fault
+
+    def act(self, motion: Motion, _followed: float, _at: float, /) -> FaceParams:
+        """The embedded face making the motion."""
+        self._motion = motion
+        return self._retargeter.apply(motion)
 
     def render(self, params: FaceParams) -> Pixels:
-        """The picture of the moment that was acted last."""
-        if self._grid is None or self._share == 0.0:
-            return self._idling.render(params)
-        if self._share == 1.0:
-            return self._placer.place(self._grid, 1.0)
-        return self._placer.place(self._grid, self._share, self._idling.render(params))
+        """The target's picture with that face; the mesh engine's while the driving network does not work."""
+        grid = self._driving.grid(in_crop(params.landmarks, params.pose))
+        if grid is None:
+            return self._mesh.render(self._mesh.act(self._motion, 1.0, 0.0))
+        (middle, side), (at_rest, whole) = face_square(params.pose), face_square(FRONTAL)
+        return self._placer.place(grid, (middle - at_rest) / np.float32(whole / 2), side / whole)
 
-    def weigh(self, _gains: Gains) -> None:
-        """The whole face is carried over as it is seen."""
+    def weigh(self, gains: Gains) -> None:
+        """Carry over so much of each region's motion from now on."""
+        if gains != self._gains:
+            self._gains = gains
+            self._retargeter.weigh(gains)
+            self._mesh.weigh(gains)
 
     def drawn(self, look: Look) -> "AnimatedFace":
-        """The same picture, drawn another way, going on where it is."""
-        return AnimatedFace(self._target, self._embedder, look, grid=self._grid)
+        """The same picture, drawn another way."""
+        embedded = self._embedded if look.interior == self._look.interior else None
+        return AnimatedFace(self._target, self._gains, self._embedder, self._driving, look, embedded=embedded)
 
     def close(self) -> None:
         """Nothing works in the background."""
 
 
-def animate(target: Target | TargetClip, embedder: Embedder, look: Look) -> AnimatedFace:
+def animate(
+    target: Target | TargetClip, gains: Gains, look: Look, embedder: Embedder, driving: Driving
+) -> AnimatedFace:
     """A prepared target at play. Raises TargetError: a clip; EngineError: the network does not work."""
+    return AnimatedFace(the_still(target), gains, embedder, driving, look)
+
+
+def the_still(target: Target | TargetClip) -> Target:
+    """A target that is a still. Raises TargetError: a clip."""
     if isinstance(target, TargetClip):
         raise TargetError(STILL_WANTED.format("the target"))
-    return AnimatedFace(target, embedder, look)
+    return target
 
 
 def check_kind(path: Path, engine: str) -> None:
     """Raises TargetError: a clip, for an engine that moves stills only."""
     if engine == "x2face" and is_clip(path):
         raise TargetError(STILL_WANTED.format(f"target {path}"))
+
+
+def embed(target: Target, embedder: Embedder, look: Look = LOOK) -> Embedded:
+    """A target's face, embedded with its lips apart. Raises EngineError: the network does not work."""
+    motion, shut = parted(target)
+    still = AnimatedStill(target, Gains(), replace(look, relight=False, coarse=1.0))
+    acted, pose = still.act(motion, 1.0, 0.0), target.params.pose
+    picture = still.render(acted)
+    embedding = embedder.embed(source_of(picture, target.bounds, pose))
+    return Embedded(picture, fitted(embedding, acted.landmarks, pose), shut)
 
 
 def source_of(picture: Pixels, bounds: tuple[int, int, int, int], pose: Pose) -> Pixels:
@@ -105,10 +157,10 @@ def source_of(picture: Pixels, bounds: tuple[int, int, int, int], pose: Pose) ->
     return face_crop(picture[top:bottom, left:right], held, SIDE)[0]
 
 
-def parted(target: Target) -> Motion:
-    """The motion that parts a target's lips; none where they are parted already."""
+def parted(target: Target) -> tuple[Motion, float]:
+    """The motion that parts a target's lips, and how much of it is wanted: none where they are apart."""
     jaw = face_model().landmark_expression[ARKIT.index("jawOpen")] * np.float32(PARTED)
     face = unpose(target.params.landmarks, target.params.pose)
     own, wanted = gap(face, LIPS_APART), gap(face + jaw, LIPS_APART)
-    share = np.clip(1.0 - own / max(wanted - own, 1e-3), 0.0, 1.0)
-    return replace(STILL, offsets=jaw * np.float32(share))
+    share = float(np.clip(1.0 - own / max(wanted - own, 1e-3), 0.0, 1.0))
+    return replace(STILL, offsets=jaw * np.float32(share)), share

@@ -1,94 +1,86 @@
-"""Camera frame -> grid: the tracker of the X2Face engine. Camera pixels end here; what leaves are numbers."""
+"""The driving network: where the embedded face's landmarks are -> where a crop samples the embedded face.
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final, Protocol
+It sees nobody: who is followed has become an act of the embedded face before.
+"""
 
-import numpy as np
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from threading import Lock
+from types import TracebackType
+from typing import Self
 
-from xpcam.face.head_crop import face_crop
-from xpcam.frame import FaceParams, Floats, Frame, Pixels
-from xpcam.tracking.smoothing import OneEuro
-from xpcam.warping.grids import CELLS
+from xpcam.errors import EngineError
+from xpcam.face.embedded_face import canonical
+from xpcam.frame import Floats
+from xpcam.inference.reloading import Reloading
+from xpcam.warping.grids import FINE, enlarged, inverted
 from xpcam.x2face.embedding import Runs, believable
 
-SIDE: Final = 256
-"""Side of the crop that the driving network takes, pixels."""
-STEADY: Final = (5.0, 60.0)  # cut-off at rest in hertz, and per half crop and second (`tracking.smoothing`)
-LONGEST_GAP: Final = 0.5  # seconds without a grid after which the past no longer counts
+log = logging.getLogger(__name__)
 
 
-class Tracker(Protocol):
-    """What finds the face (`xpcam.tracking.FaceTracker`, or a fake)."""
-
-    def track(self, frame: Frame) -> FaceParams | None: ...
-    def locate(self, pixels: Pixels) -> list[FaceParams]: ...
-    def reset(self) -> None: ...
-
-
-class DrivingTracker:
-    """Adds to each tracked face where the driving network would have the embedded face sampled.
+class Driving:
+    """The driving network of a run, which all targets share; any thread may ask it.
 
     Args:
-        tracker: follows the face.
-        driving: the network.
-        smooth: steady the grid with a One Euro filter.
+        opener: loads the network.
 
     Attributes:
-        engines: on which device each engine really runs.
+        unbiased: (256, 256, 2) where a place of the embedded face has to be looked up in a grid, so that the
+            face that does nothing stays where it is: the network says so nearly.
+        fault: why it does not work at the moment; empty where it does.
+
+    Raises:
+        EngineError: it cannot be loaded, or does not work.
     """
 
-    def __init__(self, tracker: Tracker, driving: Runs, smooth: bool = True) -> None:
-        self.engines: Mapping[str, str] = {}
-        self._tracker = tracker
-        self._driving = driving
-        self._filter = _steady() if smooth else None
-        self._found: FaceParams | None = None
-        self._grid: Floats | None = None
-        self._at = -np.inf
+    def __init__(self, opener: Callable[[], AbstractContextManager[Runs]]) -> None:
+        self.fault = ""
+        self._one = Lock()
+        self._network = Reloading(opener)
+        try:
+            with self._network.used() as network:
+                at_rest = _asked(network, canonical())
+        except EngineError:
+            self._network.close()
+            raise
+        self.unbiased = inverted(enlarged(at_rest, FINE))
 
-    def track(self, frame: Frame) -> FaceParams | None:
-        """The person's face in the next frame with its grid, or None where there is none.
+    def __enter__(self) -> Self:
+        return self
 
-        A face that stays where it was because it cannot be read keeps its grid.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the network."""
+        self._network.close()
 
-        Raises:
-            EngineError: an engine failed.
+    @property
+    def network(self) -> Runs | None:
+        """What is asked; None while it is loaded again."""
+        return self._network.held
+
+    def grid(self, landmarks: Floats) -> Floats | None:
+        """(128, 128, 2) where a crop samples the embedded face; None where the network fails (`fault`).
+
+        Args:
+            landmarks: (478, 2) of the embedded face in that crop, -1 to 1.
         """
-        found = self._tracker.track(frame)
-        if found is None:
-            self._forget()
-            return None
-        if found is not self._found or self._grid is None:
-            self._found, self._grid = found, self._drive(frame, found)
-        return replace(found, grid=self._grid)
-
-    def locate(self, pixels: Pixels) -> list[FaceParams]:
-        """All faces of a still picture, the largest first."""
-        return self._tracker.locate(pixels)
-
-    def reset(self) -> None:
-        """Forget the face."""
-        self._tracker.reset()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._found = self._grid = None
-        self._at = -np.inf
-
-    def _drive(self, frame: Frame, found: FaceParams) -> Floats:
-        crop, _ = face_crop(frame.pixels, found.pose, SIDE)
-        grid = believable(self._driving.run({"driver": crop[None]})["grid"][0], "driving")
-        if self._filter is None:
+        with self._one:
+            try:
+                with self._network.used() as network:
+                    grid = _asked(network, landmarks)
+            except EngineError as error:
+                if not self.fault:
+                    log.error("%s; the mesh engine shows the target meanwhile", error)
+                    self.fault = str(error)
+                return None
+            if self.fault:
+                log.info("the driving network works again")
+                self.fault = ""
             return grid
-        passed = frame.captured_at - self._at
-        self._at = frame.captured_at
-        if not 0 < passed < LONGEST_GAP:
-            self._filter.reset()
-            passed = 1.0
-        return self._filter(grid.reshape(-1, 2), passed).reshape(CELLS, CELLS, 2)
 
 
-def _steady() -> OneEuro:
-    every = np.ones((CELLS * CELLS, 1), np.float32)
-    return OneEuro(every * np.float32(STEADY[0]), every * np.float32(STEADY[1]))
+def _asked(network: Runs, landmarks: Floats) -> Floats:
+    return believable(network.run({"landmarks": landmarks[None]})["grid"][0], "driving")

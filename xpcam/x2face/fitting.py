@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpcam.face.embedded_face import canonical
-from xpcam.face.head_crop import crop_matrix
+from xpcam.face.head_crop import in_crop
 from xpcam.face.landmarks import FACE_POINTS, face_mesh
 from xpcam.frame import Floats, Pose
 from xpcam.warping.grids import FINE, enlarged, identity, inverted
@@ -48,8 +48,7 @@ def fitted(embedding: Floats, landmarks: Floats, pose: Pose) -> EmbeddedFace:
         landmarks: (478, 2 or 3) in the target's picture, pixels.
         pose: by which its crop was cut.
     """
-    matrix = crop_matrix(pose, 2)
-    own = np.asarray(landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2] - 0.5, np.float32)
+    own = in_crop(landmarks, pose)
     rough = enlarged(embedding, FINE)
     exact, face = _drawn(canonical(), own)
     source = rough + _continued(exact - rough, face)

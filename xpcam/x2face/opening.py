@@ -4,20 +4,21 @@ from pathlib import Path
 from typing import Final, Literal
 
 from xpcam.errors import EngineError
+from xpcam.face.landmarks import LANDMARKS
 from xpcam.inference.engine import Contract, Engine
 from xpcam.inference.providers import Device
 from xpcam.inference.tensor import Tensor
 from xpcam.resources import SHIPPED, shipped
 from xpcam.warping.grids import CELLS
-from xpcam.x2face import driving, embedding
+from xpcam.x2face.embedding import SIDE
 
 Part = Literal["embedding", "driving"]
 Backbone = Literal["unet", "unet3plus"]
 
 GRID: Final = {"grid": Tensor("float32", (1, CELLS, CELLS, 2))}
 CONTRACTS: Final = {
-    "embedding": Contract({"source": Tensor("uint8", (1, embedding.SIDE, embedding.SIDE, 3))}, GRID),
-    "driving": Contract({"driver": Tensor("uint8", (1, driving.SIDE, driving.SIDE, 3))}, GRID),
+    "embedding": Contract({"source": Tensor("uint8", (1, SIDE, SIDE, 3))}, GRID),
+    "driving": Contract({"landmarks": Tensor("float32", (1, LANDMARKS, 2))}, GRID),
 }
 
 

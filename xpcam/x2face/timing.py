@@ -7,12 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from xpcam.face.embedded_face import canonical
 from xpcam.face.head_crop import face_height
 from xpcam.frame import Pose
-from xpcam.warping.grids import CELLS, identity
-from xpcam.x2face import driving as driven
-from xpcam.x2face import embedding as embedded
-from xpcam.x2face.embedding import Runs
+from xpcam.warping.grids import CELLS, FINE, identity
+from xpcam.x2face.embedding import SIDE, Runs
 from xpcam.x2face.fitting import unfitted
 from xpcam.x2face.placing import Placer
 
@@ -48,21 +47,15 @@ def saving(backbone: str, embedding: Runs, driving: Runs, size: tuple[int, int])
         size: (width, height) of the target's picture, pixels.
     """
     random = np.random.default_rng(0)
-    source, driver, picture = (
-        random.integers(0, 256, shape, np.uint8)
-        for shape in (
-            (1, embedded.SIDE, embedded.SIDE, 3),
-            (1, driven.SIDE, driven.SIDE, 3),
-            (size[1], size[0], 3),
-        )
-    )
+    source = random.integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
+    picture = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
     middle = np.array(size, np.float32) / np.float32(2)
     head = Pose(np.zeros(3, np.float32), middle, TALL * size[1] / face_height())
-    placer = Placer(picture, (0, 0, *size), head, unfitted(identity(CELLS)))
+    placer = Placer(picture, (0, 0, *size), head, unfitted(identity(CELLS)), identity(FINE))
     steps: tuple[Callable[[], object], ...] = (
         lambda: embedding.run({"source": source}),
-        lambda: driving.run({"driver": driver}),
-        lambda: placer.place(identity(CELLS), 1.0),
+        lambda: driving.run({"landmarks": canonical()[None]}),
+        lambda: placer.place(identity(CELLS)),
     )
     rounds = [[_timed(step) for step in steps] for _ in range(ROUNDS)]
     embedding_ms, driving_ms, sampling_ms = (float(value) for value in np.min(rounds, axis=0))
