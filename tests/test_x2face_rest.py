@@ -1,24 +1,32 @@
 """A target that nobody moves looks like its picture: the embedded face rests as the target does."""
 
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
-from faces import face, portrait, pose
+from faces import face, portrait, pose, posed
 from x2face_models import Network, aside
 
 from xpcam.face.embedded_face import canonical, embedded_face
 from xpcam.face.landmarks import LIPS_APART, face_mesh, gap
-from xpcam.frame import Floats
+from xpcam.face.model import ARKIT, face_model
+from xpcam.frame import Floats, Pixels, Pose
+from xpcam.rendering.renderer import LOOK
 from xpcam.retargeting.neutral import Neutral
 from xpcam.retargeting.retargeter import STILL, Gains, observe
 from xpcam.target import still
 from xpcam.target.still import Target
-from xpcam.warping.grids import CELLS, FINE, chained, identity
-from xpcam.x2face.animated import AnimatedFace, Embedded, parted
+from xpcam.warping.grids import CELLS, identity
+from xpcam.x2face.animated import AnimatedFace, Embedded
 from xpcam.x2face.driving import Driving
 from xpcam.x2face.fitting import unfitted
+from xpcam.x2face.parting import STEPS, how_far_apart, parted, parting
+from xpcam.x2face.placing import Placer
 
 SIZE = (320, 240)
-INNER = np.s_[16:-16, 24:-24]
+JAW = face_model().landmark_expression[ARKIT.index("jawOpen")]
 
 
 def prepared(jaw: float = 0.0) -> Target:
@@ -27,11 +35,22 @@ def prepared(jaw: float = 0.0) -> Target:
 
 
 def animated(target: Target, network: Network, gains: Gains | None = None) -> AnimatedFace:
-    """The target, its face embedded as it is in its picture."""
-    embedded = Embedded(target.picture, unfitted(identity(CELLS)), parted(target)[1])
+    """The target, embedded as it is in its picture."""
+    embedded = Embedded(unfitted(identity(CELLS)), parting(target, LOOK))
     driving = Driving(network.opened)
     unused: object = None
     return AnimatedFace(target, gains or Gains(), unused, driving, embedded=embedded)  # type: ignore[arg-type]
+
+
+class Seen:
+    """A placer that notes from which step each picture was taken."""
+
+    def __init__(self, placer: Placer) -> None:
+        self._placer, self.steps = placer, list[int]()
+
+    def place(self, grid: Floats, step: int, *moved: Any) -> Pixels:
+        self.steps.append(step)
+        return self._placer.place(grid, step, *moved)
 
 
 def asked(network: Network) -> Floats:
@@ -48,39 +67,62 @@ def test_the_embedded_face_is_symmetric_its_lips_apart_or_shut() -> None:
     assert gap(embedded_face(0.0), LIPS_APART) < 0.01
 
 
+def test_a_target_at_rest_is_its_picture_whatever_the_network_gets_wrong() -> None:
+    for target, network in product((prepared(), prepared(0.4)), (Network(), Network(aside(0.1)))):
+        shown = animated(target, network)
+        picture = shown.render(shown.act(STILL, 0.0, 0.0))
+        assert np.abs(picture.astype(int) - target.picture).max() <= 1
+
+
 def test_lips_that_the_target_has_shut_are_shut_at_rest() -> None:
     network = Network()
     shown = animated(prepared(), network)
     shown.render(shown.act(STILL, 0.0, 0.0))
     assert gap(asked(network), LIPS_APART) < 0.2 * gap(canonical(), LIPS_APART)
-    assert network.seen[0].shape == (1, 478, 2) and network.seen[0].dtype == np.float32
-    np.testing.assert_allclose(network.seen[0][0], canonical())
+    assert network.seen[-1].shape == (1, 478, 2) and network.seen[-1].dtype == np.float32
 
 
-def test_a_target_whose_lips_are_apart_is_embedded_and_rests_as_it_is() -> None:
+def test_a_target_whose_lips_are_apart_rests_so() -> None:
     network, target = Network(), prepared(0.4)
     motion, shut = parted(target)
     assert shut == 0.0 and not motion.offsets.any()
     shown = animated(target, network)
-    picture = shown.render(shown.act(STILL, 0.0, 0.0))
+    shown.render(shown.act(STILL, 0.0, 0.0))
     np.testing.assert_allclose(asked(network), canonical(), atol=1e-5)
-    assert np.abs(picture.astype(int) - target.picture).max() <= 1
+    assert len(parting(target, LOOK).pixels) == 1
 
 
 def test_lips_a_little_apart_are_parted_by_what_is_missing() -> None:
     shares = [parted(prepared(jaw))[1] for jaw in (0.0, 0.18, 0.21, 0.4)]
     assert shares == sorted(shares, reverse=True) and len(set(shares)) == 4
+    assert parting(prepared(0.18), LOOK).apart[0] == pytest.approx(1 - shares[1])
 
 
-def test_what_the_network_always_gets_wrong_is_taken_out() -> None:
-    driving = Driving(Network(aside(0.1)).opened)
-    said = driving.grid(canonical())
-    assert said is not None
-    np.testing.assert_allclose(chained(driving.unbiased, said)[INNER], identity(FINE)[INNER], atol=2e-3)
-    target = prepared(0.4)
-    shown = animated(target, Network(aside(0.1)))
-    picture = shown.render(shown.act(STILL, 0.0, 0.0))
-    assert np.abs(picture.astype(int) - target.picture).mean() < 0.1
+def test_lips_are_parted_in_steps_and_a_little_noise_takes_no_other() -> None:
+    made = parting(prepared(), LOOK)
+    assert made.apart == pytest.approx(np.linspace(0, 1, STEPS))
+    assert len({pixels.tobytes() for pixels in made.pixels}) == STEPS
+    rows, columns = made.box
+    assert 4 < rows.stop - rows.start < SIZE[1] and 4 < columns.stop - columns.start < SIZE[0]
+    assert [made.step(apart, 0) for apart in (-0.2, 0.1, 0.12, 0.5, 1.0, 3.0)] == [0, 0, 0, 2, 5, 5]
+    assert [made.step(apart, 5) for apart in (-0.2, 0.5, 0.88, 1.0)] == [0, 2, 5, 5]
+
+
+def test_opening_lips_are_taken_from_where_they_are_as_far_apart() -> None:
+    target, network = prepared(), Network()
+    shown, lips = animated(target, network), parting(target, LOOK)
+    shown._placer = Seen(shown._placer)  # type: ignore[assignment]
+    for jaw in (0.0, 0.1, 0.2, 0.3, 0.6, 0.0):
+        shown.render(shown.act(replace(STILL, offsets=JAW * np.float32(jaw)), 1.0, 0.0))
+    steps = shown._placer.steps  # type: ignore[attr-defined]
+    assert steps[0] == steps[-1] == 0 and steps[4] == len(lips.pixels) - 1
+    assert steps[:5] == sorted(steps[:5]) and len(set(steps)) > 3
+
+
+def test_how_far_apart_the_embedded_face_has_its_lips() -> None:
+    for apart in (0.0, 0.4, 1.0):
+        turned = Pose(np.array([0.1, 0.3, 0.0], np.float32), np.array([3, 4], np.float32), 2.0)
+        assert how_far_apart(posed(embedded_face(apart), turned)) == pytest.approx(apart, abs=0.02)
 
 
 @pytest.mark.parametrize("turn", [(0.0, 0.5, 0.0), (0.3, 0.0, 0.0), (0.0, 0.0, 0.3)])

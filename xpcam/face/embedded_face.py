@@ -11,10 +11,14 @@ import numpy as np
 
 from xpcam.face.head_crop import ANCHOR, SIDE_FACTOR, face_height
 from xpcam.face.landmarks import face_mesh
-from xpcam.frame import Floats
+from xpcam.frame import Floats, Pose
 
 PARTED: Final = {"jawOpen": 0.22, "mouthUpperUpLeft": 0.15, "mouthUpperUpRight": 0.15}
 """What an embedded face does: its lips are apart, for a grid can show teeth only where there are some."""
+
+
+FRONTAL: Final = Pose(np.zeros(3, np.float32), np.zeros(2, np.float32), 1.0)
+"""How its head is held, in its own unit."""
 
 
 def parted() -> Floats:

@@ -7,10 +7,8 @@ from typing import Final
 import numpy as np
 
 from xpcam.errors import TargetError
-from xpcam.face.embedded_face import embedded_face
+from xpcam.face.embedded_face import FRONTAL, embedded_face
 from xpcam.face.head_crop import face_crop, face_square, in_crop
-from xpcam.face.landmarks import LIPS_APART, gap, unpose
-from xpcam.face.model import ARKIT, face_model
 from xpcam.frame import FaceParams, Pixels, Pose
 from xpcam.rendering.animated_target import AnimatedStill
 from xpcam.rendering.renderer import LOOK, Look
@@ -20,11 +18,9 @@ from xpcam.target.still import Target
 from xpcam.x2face.driving import Driving
 from xpcam.x2face.embedding import SIDE, Embedder
 from xpcam.x2face.fitting import EmbeddedFace, fitted
+from xpcam.x2face.parting import Parting, how_far_apart, parting
 from xpcam.x2face.placing import Placer
 
-PARTED: Final = 0.25
-"""How far the jaw of what is embedded has dropped: a grid can only show teeth that are there."""
-FRONTAL: Final = Pose(np.zeros(3, np.float32), np.zeros(2, np.float32), 1.0)
 TURN_LIMIT: Final = np.radians((25.0, 40.0, 25.0)).astype(np.float32)  # pitch, yaw, roll of the head
 
 STILL_WANTED: Final = "{} is a clip, x2face wants a still: give a picture, or use --engine mesh"
@@ -35,14 +31,12 @@ class Embedded:
     """A target whose face is embedded.
 
     Attributes:
-        picture: (height, width, 3) the target with its lips parted, from which the face is sampled.
-        face: its embedded face.
-        shut: how much of the parting is ours, 0 to 1: so far the lips are shut again at rest.
+        face: its embedded face, the lips parted.
+        parting: the pictures from which it is sampled.
     """
 
-    picture: Pixels
     face: EmbeddedFace
-    shut: float
+    parting: Parting
 
 
 class AnimatedFace:
@@ -74,17 +68,19 @@ class AnimatedFace:
         self._embedder, self._driving = embedder, driving
         self._embedded = embedded or embed(target, embedder, look)
         self._mesh = AnimatedStill(target, gains, replace(look, relight=False))
-        face = embedded_face(1.0 - self._embedded.shut)
-        self._retargeter = Retargeter(FaceParams(face, FRONTAL, 1.0), gains, TURN_LIMIT)
+        lips = self._embedded.parting
+        at_rest = FaceParams(embedded_face(lips.apart[0]), FRONTAL, 1.0)
+        self._retargeter = Retargeter(at_rest, gains, TURN_LIMIT)
         self._placer = Placer(
-            self._embedded.picture,
+            target.picture,
             target.bounds,
             target.params.pose,
             self._embedded.face,
-            driving.unbiased,
+            [driving.resting(apart) for apart in lips.apart],
+            lips,
             look.coarse,
         )
-        self._motion = STILL
+        self._motion, self._step = STILL, 0
 
     @property
     def fault(self) -> str:
@@ -101,8 +97,9 @@ class AnimatedFace:
         grid = self._driving.grid(in_crop(params.landmarks, params.pose))
         if grid is None:
             return self._mesh.render(self._mesh.act(self._motion, 1.0, 0.0))
+        self._step = self._embedded.parting.step(how_far_apart(params), self._step)
         (middle, side), (at_rest, whole) = face_square(params.pose), face_square(FRONTAL)
-        return self._placer.place(grid, (middle - at_rest) / np.float32(whole / 2), side / whole)
+        return self._placer.place(grid, self._step, (middle - at_rest) / np.float32(whole / 2), side / whole)
 
     def weigh(self, gains: Gains) -> None:
         """Carry over so much of each region's motion from now on."""
@@ -142,12 +139,9 @@ def check_kind(path: Path, engine: str) -> None:
 
 def embed(target: Target, embedder: Embedder, look: Look = LOOK) -> Embedded:
     """A target's face, embedded with its lips apart. Raises EngineError: the network does not work."""
-    motion, shut = parted(target)
-    still = AnimatedStill(target, Gains(), replace(look, relight=False, coarse=1.0))
-    acted, pose = still.act(motion, 1.0, 0.0), target.params.pose
-    picture = still.render(acted)
-    embedding = embedder.embed(source_of(picture, target.bounds, pose))
-    return Embedded(picture, fitted(embedding, acted.landmarks, pose), shut)
+    lips, pose = parting(target, look), target.params.pose
+    embedding = embedder.embed(source_of(lips.widest, target.bounds, pose))
+    return Embedded(fitted(embedding, lips.face.landmarks, pose), lips)
 
 
 def source_of(picture: Pixels, bounds: tuple[int, int, int, int], pose: Pose) -> Pixels:
@@ -155,12 +149,3 @@ def source_of(picture: Pixels, bounds: tuple[int, int, int, int], pose: Pose) ->
     left, top, right, bottom = bounds
     held = replace(pose, translation=pose.translation - np.array([left, top], np.float32))
     return face_crop(picture[top:bottom, left:right], held, SIDE)[0]
-
-
-def parted(target: Target) -> tuple[Motion, float]:
-    """The motion that parts a target's lips, and how much of it is wanted: none where they are apart."""
-    jaw = face_model().landmark_expression[ARKIT.index("jawOpen")] * np.float32(PARTED)
-    face = unpose(target.params.landmarks, target.params.pose)
-    own, wanted = gap(face, LIPS_APART), gap(face + jaw, LIPS_APART)
-    share = float(np.clip(1.0 - own / max(wanted - own, 1e-3), 0.0, 1.0))
-    return replace(STILL, offsets=jaw * np.float32(share)), share

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+import numpy as np
 
 from xpcam.errors import EngineError
-from xpcam.face.embedded_face import canonical
+from xpcam.face.embedded_face import FRONTAL, embedded_face
+from xpcam.face.head_crop import in_crop
 from xpcam.frame import Floats
 from xpcam.inference.reloading import Reloading
-from xpcam.warping.grids import FINE, enlarged, inverted
 from xpcam.x2face.embedding import Runs, believable
+
+RESTS: Final = tuple(np.linspace(0.0, 1.0, 6).tolist())  # how far lips are apart
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +31,6 @@ class Driving:
         opener: loads the network.
 
     Attributes:
-        unbiased: (256, 256, 2) where a place of the embedded face has to be looked up in a grid, so that the
-            face that does nothing stays where it is: the network says so nearly.
         fault: why it does not work at the moment; empty where it does.
 
     Raises:
@@ -41,11 +43,12 @@ class Driving:
         self._network = Reloading(opener)
         try:
             with self._network.used() as network:
-                at_rest = _asked(network, canonical())
+                self._resting = [
+                    _asked(network, in_crop(face, FRONTAL)) for face in map(embedded_face, RESTS)
+                ]
         except EngineError:
             self._network.close()
             raise
-        self.unbiased = inverted(enlarged(at_rest, FINE))
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +63,13 @@ class Driving:
     def network(self) -> Runs | None:
         """What is asked; None while it is loaded again."""
         return self._network.held
+
+    def resting(self, apart: float) -> Floats:
+        """(128, 128, 2) what it says where the face does nothing, its lips so far apart (`embedded_face`)."""
+        at = float(np.clip(apart, 0.0, 1.0)) * (len(RESTS) - 1)
+        first = min(int(at), len(RESTS) - 2)
+        lower, upper = self._resting[first], self._resting[first + 1]
+        return np.asarray(lower + (upper - lower) * np.float32(at - first), np.float32)
 
     def grid(self, landmarks: Floats) -> Floats | None:
         """(128, 128, 2) where a crop samples the embedded face; None where the network fails (`fault`).

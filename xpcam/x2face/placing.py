@@ -6,6 +6,7 @@ How far each is moved fades to nothing before the crop's border: what lies outsi
 are laid over each other.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -17,6 +18,7 @@ from xpcam.warping.grids import CELLS, FINE, chained, fade, identity, places
 from xpcam.warping.mesh_warp import coordinates, sample
 from xpcam.warping.openings import Region
 from xpcam.x2face.fitting import EmbeddedFace
+from xpcam.x2face.parting import Parting
 
 BUFFERS: Final = 3  # pictures handed out in turn, so that none is written while it is still being read
 FADES: Final = 0.14  # share of the crop's side within which motion fades to nothing
@@ -27,11 +29,12 @@ class Placer:
     """Draws a target's head anew. Pictures it returns stay as they are for two further calls.
 
     Args:
-        picture: (height, width, 3) the target's, from which the face is sampled.
+        picture: (height, width, 3) the target's.
         bounds: (left, top, right, bottom) of the target itself within the picture, pixels.
         pose: of its head.
         face: its embedded face.
-        unbiased: (256, 256, 2) where a place of the embedded face is looked up in a driving grid (`Driving`).
+        resting: (128, 128, 2) the driving grid that leaves the picture as it is, of each step of `parting`.
+        parting: of the target's lips; None: there is one step, the picture.
         coarse: how many pixels of the picture one drawn pixel takes, on a side.
 
     Attributes:
@@ -44,7 +47,8 @@ class Placer:
         bounds: tuple[int, int, int, int],
         pose: Pose,
         face: EmbeddedFace,
-        unbiased: Floats,
+        resting: Sequence[Floats],
+        parting: Parting | None = None,
         coarse: float = 1.0,
     ) -> None:
         self._picture = picture
@@ -57,8 +61,9 @@ class Placer:
         end = [max(min(bounds[i + 2], corner[i] + pixels), cut[i]) for i in (0, 1)]
         self.region = Region(cut[0], cut[1], end[0], end[1])
         left, top, right, bottom = ((edge - corner[i % 2]) / pixels for i, edge in enumerate((*cut, *end)))
-        self._source, self._back = face.source, places(chained(face.back, unbiased), CELLS)
-        self._unmoved, self._still = chained(face.back, face.source), identity(FINE)
+        self._source, self._back = face.source, places(face.back, CELLS)
+        self._unmoved = [chained(sample(grid, self._back), self._source) for grid in resting]
+        self._still = identity(FINE)
         # From shares of the crop to pixels of the picture, as far as each place may move.
         self._free = fade(FINE, (left, top, right, bottom), FADES)[..., None] * np.float32(side / 2)
         drawn = [max(1, int(edge / coarse)) for edge in self.region.size]
@@ -73,26 +78,32 @@ class Placer:
         self._large = np.empty((across, across, 2), np.float32)
         self._where = np.empty_like(self._own)
         # With four channels: with three, OpenCV samples half as fast.
-        self._wide = cv2.cvtColor(picture[self._inside.slices], cv2.COLOR_BGR2BGRA)
+        self._whole = cv2.cvtColor(picture, cv2.COLOR_BGR2BGRA)
+        self._wide, self._box, self._step = self._whole[self._inside.slices], parting and parting.box, 0
+        steps = parting.pixels if parting else ()
+        self._steps = [cv2.cvtColor(pixels, cv2.COLOR_BGR2BGRA) for pixels in steps]
         self._sampled = np.empty((drawn[1], drawn[0], 4), np.uint8)
         self._outputs: list[Pixels] = []
         self._turn = 0
 
-    def place(self, grid: Floats, aside: Floats = MIDDLE, zoom: float = 1.0) -> Pixels:
+    def place(self, grid: Floats, step: int = 0, aside: Floats = MIDDLE, zoom: float = 1.0) -> Pixels:
         """The picture with its face as a driving grid has it.
 
         Args:
-            grid: (128, 128, 2) where the crop samples the embedded face; `unbiased` leaves it as it is.
+            grid: (128, 128, 2) where the crop samples the embedded face.
+            step: of the parting.
             aside: (2,) how far the crop has moved with the head, in halves of its side.
             zoom: how much larger it has become.
         """
         output = self._output()
         if self.region.empty:
             return output
+        if step != self._step and self._box:
+            self._whole[self._box], self._step = self._steps[step], step
         # Into the same memory for every picture: fresh memory costs more than what is done in it.
         first = sample(grid, self._back, out=self._first)
         moved = chained(first, self._source, self._moved)
-        np.subtract(moved, self._unmoved, out=moved)
+        np.subtract(moved, self._unmoved[step], out=moved)
         moved = self._carried(moved, aside, zoom)
         np.multiply(moved, self._free, out=moved)
         cv2.resize(moved, self._large.shape[1::-1], dst=self._large, interpolation=cv2.INTER_LINEAR)
