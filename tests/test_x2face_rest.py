@@ -36,7 +36,8 @@ def prepared(jaw: float = 0.0) -> Target:
 
 def animated(target: Target, network: Network, gains: Gains | None = None) -> AnimatedFace:
     """The target, embedded as it is in its picture."""
-    embedded = Embedded(unfitted(identity(CELLS)), parting(target, LOOK))
+    lips = parting(target, LOOK)
+    embedded = Embedded(lips, (unfitted(identity(CELLS)),) * len(lips.faces))
     driving = Driving(network.opened)
     unused: object = None
     return AnimatedFace(target, gains or Gains(), unused, driving, embedded=embedded)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from xpcam.x2face.placing import Placer
 
 BOUNDS = (0, 0, *SIZE)
 HEAD = pose(at=(160, 100), scale=50)
-PLAIN = unfitted(identity(CELLS))
+PLAIN = [unfitted(identity(CELLS))]
 STRAIGHT = [identity(CELLS)]
 
 

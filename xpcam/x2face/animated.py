@@ -31,12 +31,12 @@ class Embedded:
     """A target whose face is embedded.
 
     Attributes:
-        face: its embedded face, the lips parted.
         parting: the pictures from which it is sampled.
+        faces: its embedded face, for each of them.
     """
 
-    face: EmbeddedFace
     parting: Parting
+    faces: tuple[EmbeddedFace, ...]
 
 
 class AnimatedFace:
@@ -75,7 +75,7 @@ class AnimatedFace:
             target.picture,
             target.bounds,
             target.params.pose,
-            self._embedded.face,
+            self._embedded.faces,
             [driving.resting(apart) for apart in lips.apart],
             lips,
             look.coarse,
@@ -141,7 +141,8 @@ def embed(target: Target, embedder: Embedder, look: Look = LOOK) -> Embedded:
     """A target's face, embedded with its lips apart. Raises EngineError: the network does not work."""
     lips, pose = parting(target, look), target.params.pose
     embedding = embedder.embed(source_of(lips.widest, target.bounds, pose))
-    return Embedded(fitted(embedding, lips.face.landmarks, pose), lips)
+    steps = zip(lips.faces, lips.apart, strict=True)
+    return Embedded(lips, tuple(fitted(embedding, face.landmarks, pose, apart) for face, apart in steps))
 
 
 def source_of(picture: Pixels, bounds: tuple[int, int, int, int], pose: Pose) -> Pixels:

@@ -12,14 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xpcam.face.embedded_face import canonical
+from xpcam.face.embedded_face import canonical, embedded_face, frontal
 from xpcam.face.head_crop import in_crop
 from xpcam.face.landmarks import FACE_POINTS, face_mesh
 from xpcam.frame import Floats, Pose
 from xpcam.warping.grids import FINE, enlarged, identity, inverted
 from xpcam.warping.mesh_warp import MeshRasteriser
 
-AROUND: Final = (2.0, 4.0, 8.0, 16.0, 32.0)  # cells over which what is known of the face goes on beyond it
+AROUND: Final = (
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+)  # cells of 128 over which what is known of the face goes on beyond it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class EmbeddedFace:
 
     Attributes:
         source: (256, 256, 2) where each cell of the embedded face samples the crop.
-        back: (256, 256, 2) where each cell of the crop lies in the embedded face.
+        back: (256, 256, 2) where each cell of the crop lies in the embedded face with such lips.
     """
 
     source: Floats
@@ -41,18 +47,19 @@ def unfitted(embedding: Floats) -> EmbeddedFace:
     return EmbeddedFace(source, inverted(source))
 
 
-def fitted(embedding: Floats, landmarks: Floats, pose: Pose) -> EmbeddedFace:
+def fitted(embedding: Floats, landmarks: Floats, pose: Pose, apart: float = 1.0) -> EmbeddedFace:
     """The network's grid (n, n, 2) and what the face's landmarks say.
 
     Args:
         landmarks: (478, 2 or 3) in the target's picture, pixels.
         pose: by which its crop was cut.
+        apart: how far its lips are apart, as `embedded_face` takes it.
     """
     own = in_crop(landmarks, pose)
     rough = enlarged(embedding, FINE)
     exact, face = _drawn(canonical(), own)
     source = rough + _continued(exact - rough, face)
-    exact, face = _drawn(own, canonical())
+    exact, face = _drawn(own, frontal(embedded_face(apart)))
     back = inverted(source, start=np.where(face, exact, identity(FINE)))
     return EmbeddedFace(source, np.where(face, exact, back))
 
@@ -69,12 +76,16 @@ def _drawn(at: Floats, values: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 
 def _continued(values: Floats, known: NDArray[np.bool_]) -> Floats:
     """(n, n, 2) values that are known in some cells (n, n, 1), going on beyond them and fading away."""
-    result = np.where(known, values, np.float32(0))
-    sure = known.astype(np.float32)
-    inside, weight = result, sure[..., 0]
+    half = (FINE // 2, FINE // 2)  # beyond the face it is smooth, and wide blurs are slow
+    inside, weight = (
+        np.asarray(cv2.resize(one, half, interpolation=cv2.INTER_AREA), np.float32)
+        for one in (np.where(known, values, np.float32(0)), known.astype(np.float32))
+    )
+    result, sure = inside, weight[..., None]
     for reach in AROUND:
         near = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
         mean = cv2.GaussianBlur(inside, (0, 0), reach) / np.maximum(near, 1e-6)
         share = (1 - sure) * np.clip(near * 3, 0, 1)
-        result, sure = result + share * mean, sure + share
-    return np.asarray(result, np.float32)
+        result = np.asarray(result + share * mean, np.float32)
+        sure = np.asarray(sure + share, np.float32)
+    return np.where(known, values, enlarged(result, FINE))

@@ -34,15 +34,15 @@ class Parting:
         apart: how far the embedded face's lips are apart in each step (`embedded_face`), rising to 1.
         box: rows and columns of the target's picture that differ.
         pixels: what is there in each step; the first is the picture's own.
+        faces: the target's face in each step.
         widest: (height, width, 3) the whole picture of the last step.
-        face: the target's face in the last step.
     """
 
     apart: tuple[float, ...]
     box: Box
     pixels: tuple[Pixels, ...]
+    faces: tuple[FaceParams, ...]
     widest: Pixels
-    face: FaceParams
 
     def step(self, apart: float, last: int) -> int:
         """Which step to take where the lips are so far apart; `last` was taken before."""
@@ -63,7 +63,7 @@ def parting(target: Target, look: Look) -> Parting:
     box = _differing(target.picture, widest)
     own, between = target.picture[box].copy(), [still.render(face)[box].copy() for face in faces[1:-1]]
     pixels = (own, *between, widest[box]) if share > 0 else (own,)
-    return Parting(tuple(1.0 - share * (1.0 - shares)), box, pixels, widest, faces[-1])
+    return Parting(tuple(1.0 - share * (1.0 - shares)), box, pixels, tuple(faces), widest)
 
 
 def parted(target: Target) -> tuple[Motion, float]:

@@ -7,7 +7,8 @@ are laid over each other.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -25,6 +26,26 @@ FADES: Final = 0.14  # share of the crop's side within which motion fades to not
 MIDDLE: Final = np.zeros(2, np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """From the target's crop through the embedded face to its picture, each (256, 256, 2).
+
+    Attributes:
+        back: places in the cells of a driving grid.
+        source: as in `EmbeddedFace`.
+        unmoved: where the driving grid of a face at rest has each cell sample the picture.
+    """
+
+    back: Floats
+    source: Floats
+    unmoved: Floats
+
+    @classmethod
+    def of(cls, face: EmbeddedFace, resting: Floats) -> Self:
+        back = places(face.back, CELLS)
+        return cls(back, face.source, chained(sample(resting, back), face.source))
+
+
 class Placer:
     """Draws a target's head anew. Pictures it returns stay as they are for two further calls.
 
@@ -32,8 +53,8 @@ class Placer:
         picture: (height, width, 3) the target's.
         bounds: (left, top, right, bottom) of the target itself within the picture, pixels.
         pose: of its head.
-        face: its embedded face.
-        resting: (128, 128, 2) the driving grid that leaves the picture as it is, of each step of `parting`.
+        faces: its embedded face, in each step of `parting`.
+        resting: (128, 128, 2) the driving grid that leaves the picture as it is, in each step.
         parting: of the target's lips; None: there is one step, the picture.
         coarse: how many pixels of the picture one drawn pixel takes, on a side.
 
@@ -46,7 +67,7 @@ class Placer:
         picture: Pixels,
         bounds: tuple[int, int, int, int],
         pose: Pose,
-        face: EmbeddedFace,
+        faces: Sequence[EmbeddedFace],
         resting: Sequence[Floats],
         parting: Parting | None = None,
         coarse: float = 1.0,
@@ -61,8 +82,7 @@ class Placer:
         end = [max(min(bounds[i + 2], corner[i] + pixels), cut[i]) for i in (0, 1)]
         self.region = Region(cut[0], cut[1], end[0], end[1])
         left, top, right, bottom = ((edge - corner[i % 2]) / pixels for i, edge in enumerate((*cut, *end)))
-        self._source, self._back = face.source, places(face.back, CELLS)
-        self._unmoved = [chained(sample(grid, self._back), self._source) for grid in resting]
+        self._ways = [_Way.of(face, grid) for face, grid in zip(faces, resting, strict=True)]
         self._still = identity(FINE)
         # From shares of the crop to pixels of the picture, as far as each place may move.
         self._free = fade(FINE, (left, top, right, bottom), FADES)[..., None] * np.float32(side / 2)
@@ -74,7 +94,7 @@ class Placer:
         )
         own = coordinates((drawn[0], drawn[1])) * np.float32(coarse) + np.float32((coarse - 1) / 2)
         self._own = own + (self.region.corner - self._inside.corner)
-        self._first, self._moved, self._there = (np.empty_like(self._source) for _ in range(3))
+        self._first, self._moved, self._there = (np.empty_like(self._still) for _ in range(3))
         self._large = np.empty((across, across, 2), np.float32)
         self._where = np.empty_like(self._own)
         # With four channels: with three, OpenCV samples half as fast.
@@ -101,9 +121,9 @@ class Placer:
         if step != self._step and self._box:
             self._whole[self._box], self._step = self._steps[step], step
         # Into the same memory for every picture: fresh memory costs more than what is done in it.
-        first = sample(grid, self._back, out=self._first)
-        moved = chained(first, self._source, self._moved)
-        np.subtract(moved, self._unmoved[step], out=moved)
+        way = self._ways[step]
+        moved = chained(sample(grid, way.back, out=self._first), way.source, self._moved)
+        np.subtract(moved, way.unmoved, out=moved)
         moved = self._carried(moved, aside, zoom)
         np.multiply(moved, self._free, out=moved)
         cv2.resize(moved, self._large.shape[1::-1], dst=self._large, interpolation=cv2.INTER_LINEAR)

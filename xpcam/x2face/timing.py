@@ -51,7 +51,7 @@ def saving(backbone: str, embedding: Runs, driving: Runs, size: tuple[int, int])
     picture = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
     middle = np.array(size, np.float32) / np.float32(2)
     head = Pose(np.zeros(3, np.float32), middle, TALL * size[1] / face_height())
-    placer = Placer(picture, (0, 0, *size), head, unfitted(identity(CELLS)), [identity(CELLS)])
+    placer = Placer(picture, (0, 0, *size), head, [unfitted(identity(CELLS))], [identity(CELLS)])
     steps: tuple[Callable[[], object], ...] = (
         lambda: embedding.run({"source": source}),
         lambda: driving.run({"landmarks": canonical()[None]}),
