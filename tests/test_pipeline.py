@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from poison import POISON, Recorder, faces_and_gaps, poison_in, poisoned, prepar
 from xpcam.errors import EngineError
 from xpcam.frame import FaceParams, Frame
 from xpcam.meter import STAGES, Meter
+from xpcam.mouth.engine import MouthEngine
 from xpcam.mouth.interior import Interior
 from xpcam.mouth.seen import MouthSeen
 from xpcam.pipeline import Pipeline, publish
@@ -103,13 +105,16 @@ def test_somebody_else_gets_a_neutral_of_their_own() -> None:
     assert np.abs(picture[around].astype(int) - still[around]).mean() < 3  # raised brows are this one's own
 
 
-@pytest.mark.parametrize(("interior", "looks"), [("on", 2), ("drawn", 0), ("off", 0)])
+@pytest.mark.parametrize(
+    ("interior", "there", "looks"), [("on", True, 2), ("on", False, 0), ("drawn", True, 0), ("off", True, 0)]
+)
 def test_the_persons_mouth_is_looked_at_only_for_the_mouth_engine(
-    interior: Interior, looks: int, monkeypatch: pytest.MonkeyPatch
+    interior: Interior, there: bool, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
+    engine = cast("MouthEngine", object()) if there else None  # shut lips: it is never asked
     monkeypatch.setattr(MouthSeen, "of", lambda _, picture, __: seen.append(picture))
-    pipeline = Pipeline(prepared(), Replay([face()]), Gains(), look=Look(interior=interior))
+    pipeline = Pipeline(prepared(), Replay([face()]), Gains(), look=Look(interior=interior, engine=engine))
     for index in range(2):
         pipeline.step(poisoned(index, index / 30), index / 30)
     assert len(seen) == looks
