@@ -8,12 +8,15 @@ are laid over each other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Self
 
 import cv2
 import numpy as np
 
+from xpcam.face.embedded_face import canonical
 from xpcam.face.head_crop import crop_matrix
+from xpcam.face.landmarks import OUTER_LIPS
 from xpcam.frame import Floats, Pixels, Pose
 from xpcam.warping.grids import CELLS, FINE, chained, fade, identity, places
 from xpcam.warping.mesh_warp import coordinates, sample
@@ -23,6 +26,8 @@ from xpcam.x2face.parting import Parting
 
 BUFFERS: Final = 3  # pictures handed out in turn, so that none is written while it is still being read
 FADES: Final = 0.14  # share of the crop's side within which motion fades to nothing
+AROUND_LIPS: Final = np.float32(1.3)  # size of what goes with the lips, over theirs
+SOFT: Final = 4.0  # cells over which it ends
 MIDDLE: Final = np.zeros(2, np.float32)
 
 
@@ -33,17 +38,32 @@ class _Way:
     Attributes:
         back: places in the cells of a driving grid.
         source: as in `EmbeddedFace`.
-        unmoved: where the driving grid of a face at rest has each cell sample the picture.
+        unmoved: where the driving grid of a face at rest has each cell sample the picture, but for `lips`.
+        lips: how far from itself it has those of the lips do so: where lips go, that goes.
     """
 
     back: Floats
     source: Floats
     unmoved: Floats
+    lips: Floats
 
     @classmethod
     def of(cls, face: EmbeddedFace, resting: Floats) -> Self:
         back = places(face.back, CELLS)
-        return cls(back, face.source, chained(sample(resting, back), face.source))
+        sampled = chained(sample(resting, back), face.source)
+        near = sample(_near_lips(), places(face.back, FINE))[..., None]
+        lips = np.asarray((sampled - identity(FINE)) * near, np.float32)
+        return cls(back, face.source, sampled - lips, lips)
+
+
+@cache
+def _near_lips() -> Floats:
+    """(256, 256) 1 where the embedded face has its lips, 0 away from them."""
+    lips = canonical()[list(OUTER_LIPS)]
+    middle = lips.mean(axis=0)
+    outline = places(middle + (lips - middle) * AROUND_LIPS, FINE)
+    drawn = cv2.fillPoly(np.zeros((FINE, FINE), np.float32), [outline.round().astype(np.int32)], 1.0)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), SOFT), np.float32)
 
 
 class Placer:
@@ -124,6 +144,8 @@ class Placer:
         way = self._ways[step]
         moved = chained(sample(grid, way.back, out=self._first), way.source, self._moved)
         np.subtract(moved, way.unmoved, out=moved)
+        at_rest = np.add(np.subtract(moved, way.lips, out=self._first), self._still, out=self._first)
+        np.subtract(moved, chained(at_rest, way.lips, self._there), out=moved)
         moved = self._carried(moved, aside, zoom)
         np.multiply(moved, self._free, out=moved)
         cv2.resize(moved, self._large.shape[1::-1], dst=self._large, interpolation=cv2.INTER_LINEAR)
