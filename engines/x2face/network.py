@@ -1,16 +1,18 @@
 """The two networks of X2Face (Wiles, Koepke, Zisserman, ECCV 2018), each with two backbones by name.
 
     embedded face = sample(source picture, Embedding(source picture))
-    output        = sample(embedded face, Driving(driver's picture))
+    output        = sample(embedded face, Driving(what the driver does))
 
 Both say, for each cell of what they make, where to sample what they are given. The embedding network is a U-Net: skip
-connections tell it where the source's features lie. The driving network sends what it sees through a code of `CODE`
-numbers, as in the paper: no skip connection carries the driver's face past it.
+connections tell it where the source's features lie. The driving network sends what it is told through a code of `CODE`
+numbers, as in the paper. Its encoder is the product's tracker, which looks at every frame anyway: it comes as 478
+landmarks, made those of the embedded face. No skip connection carries anything of the driver past the code: those of its
+decoder carry places that were learned, bent by the code (`places`).
 
 `unet`: decoder as in Ronneberger et al., U-Net, MICCAI 2015. `unet3plus`: each level of the decoder takes all scales, finer
 ones pooled and coarser ones enlarged, `FEW` channels of each, and every level has an output of its own that is
-supervised (Huang et al., UNet 3+, ICASSP 2020). The encoders are the same: the first stages of EfficientNet-Lite0, which
-keep their ImageNet weights, and inverted residuals; the driver's begin as those of our tracker, which reads faces.
+supervised (Huang et al., UNet 3+, ICASSP 2020). The embedding network's encoders are the same: the first stages of
+EfficientNet-Lite0, which keep their ImageNet weights, and inverted residuals.
 """
 
 from pathlib import Path
@@ -21,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.face_params.network import Backbone, InvertedResidual, conv_bn, normalised
-from engines.x2face.heads import GRID, Heads
+from engines.x2face.heads import Heads
+from engines.x2face.places import CHANNELS, Places
+from xpcam.face.landmarks import LANDMARKS
 
 SIDE: Final = 128  # of the pictures that are made in training, pixels
-SOURCE: Final = 256  # of both networks' inputs; the embedding network halves its own
+SOURCE: Final = 256  # of the embedding network's input, which it halves
 CODE: Final = 96
-SEEN: Final = 20  # channels of the reader that reach the code, of 8x8 places
-FIXED: Final = 8  # learned maps of 32x32 that say to the driving network's decoder where in the face it is
 SPREAD: Final = 16  # channels of 4x4 places into which the code is spread
 WIDTHS: Final = (16, 24, 40, 80, 112)  # channels of the encoder at strides 2, 4, 8, 16, 32
 FEW: Final = 12  # channels that a level of U-Net 3+ takes of each scale
@@ -80,37 +82,6 @@ class Encoder(nn.Module):
         maps.append(self.down4(maps[-1]))
         maps.append(self.down5(maps[-1]))
         return maps
-
-
-class Reader(nn.Module):
-    """(B, 3, 256, 256) driver BGR in 0..255 -> (B, 80, 16, 16). The layers of our tracker up to stride 16.
-
-    It sees a face nearly as large as the tracker does. The first block at stride 16 and what is before it are the
-    tracker's and are not learned (`early`), so training sees every picture once; the block after it begins as the tracker's.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.take(Backbone())
-
-    def take(self, backbone: Backbone) -> None:
-        """Begin as the backbone of a tracker."""
-        if not isinstance(backbone.stem[1], nn.Identity):
-            backbone.freeze_early()
-        self.stem, self.stages, self.deep = backbone.stem, backbone.stages[:3], backbone.stages[3][:2]
-        self.deep[0].requires_grad_(False)
-
-    def early(self, image: Tensor) -> Tensor:
-        """(B, 3, 256, 256) -> (B, 80, 16, 16), what is not learned; its batch norms stay as they are."""
-        x = self.stem(normalised(image))
-        for stage in self.stages:
-            x = stage(x)
-        return self.deep[0].eval()(x)
-
-    def forward(self, seen: Tensor) -> Tensor:
-        """Of a picture, or of what `early` made of one."""
-        looked = not torch.jit.is_tracing() and seen.shape[1] != 3
-        return self.deep[1](seen if looked else self.early(seen))
 
 
 class Decoder(nn.Module):
@@ -195,33 +166,28 @@ class Embedding(nn.Module):
 
 
 class Driving(nn.Module):
-    """(B, 3, 256, 256) driver BGR in 0..255, or what `Reader.early` made of it -> grids as `Embedding`."""
+    """(B, 478, 2) landmarks of the embedded face in an act, -1 to 1 -> grids as `Embedding`."""
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.reader = Reader()
-        self.halve = conv_bn(WIDTHS[3], WIDTHS[3], 5, stride=2, groups=WIDTHS[3])
-        self.squeeze = conv_bn(WIDTHS[3], SEEN, 1)
-        self.code = nn.Linear(SEEN * 64, CODE)
+        self.code = nn.Linear(2 * LANDMARKS, CODE)
         self.spread = nn.Linear(CODE, SPREAD * 16)
         self.widen = conv_bn(SPREAD, WIDTHS[4], 1)
-        self.places = nn.Parameter(torch.randn(1, FIXED, GRID // 4, GRID // 4) * 0.5)
-        self.decoder = decoder_of(backbone, (0, FIXED, 0, 0))
+        self.places = nn.ModuleList(Places(CODE, level) for level in range(LEVELS - 1))
+        self.decoder = decoder_of(backbone, CHANNELS)
         self.heads = Heads(self.decoder.widths, CODE, backbone == "unet3plus", blended=True)
 
-    def read(self, image: Tensor) -> Tensor:
+    def read(self, landmarks: Tensor) -> Tensor:
         """(B, 96) the code, all that is known of the driver."""
-        return self.code(self.squeeze(self.halve(self.reader(image))).flatten(1))
+        return self.code(landmarks.flatten(1))
 
     def decode(self, code: Tensor) -> list[Tensor]:
         """Grids of a code."""
-        x = self.widen(F.relu(self.spread(code)).view(-1, SPREAD, 4, 4))
-        maps = [x] * LEVELS
-        maps[1] = self.places.expand(code.shape[0], -1, -1, -1)
-        return self.heads(self.decoder(maps), code)
+        coarsest = self.widen(F.relu(self.spread(code)).view(-1, SPREAD, 4, 4))
+        return self.heads(self.decoder([*(place(code) for place in self.places), coarsest]), code)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        return self.decode(self.read(image))
+    def forward(self, landmarks: Tensor) -> list[Tensor]:
+        return self.decode(self.read(landmarks))
 
 
 class X2Face(nn.Module):
@@ -234,21 +200,15 @@ class X2Face(nn.Module):
         self.embedding, self.driving = Embedding(backbone), Driving(backbone)
 
     def forward(
-        self, source: Tensor | None, driver: Tensor, codes: Tensor | None = None, every: int = 1
-    ) -> tuple[list[Tensor], list[Tensor], Tensor, list[Tensor]]:
-        """Grids of the embedding network, none without a source; of the driving network; its codes; grids of given codes.
+        self, source: Tensor | None, driver: Tensor, every: int = 1
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Grids of the embedding network, none without a source; of the driving network; codes of all drivers.
 
         Args:
-            codes: (C, 96) decoded as well.
-            every: of so many drivers one is decoded.
+            every: of so many drivers (D, 478, 2) one is decoded.
         """
-        embedding = [] if source is None else self.embedding(source)
         code = self.driving.read(driver)
-        chosen = code[::every]
-        if codes is None:
-            return embedding, self.driving.decode(chosen), code, []
-        both, count = self.driving.decode(torch.cat([chosen, codes])), len(chosen)
-        return embedding, [grid[:count] for grid in both], code, [grid[count:] for grid in both]
+        return [] if source is None else self.embedding(source), self.driving.decode(code[::every]), code
 
 
 def sample(picture: Tensor, grid: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engines.x2face import losses
-from engines.x2face.codes import Codes
+from engines.x2face.heads import GRID
 from engines.x2face.network import SIDE, X2Face, sample
 from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch
 from engines.x2face.teacher import landmark_weights
@@ -13,19 +13,8 @@ from xpcam.face import landmarks as fl
 from xpcam.face.embedded_face import canonical
 
 STRUCTURE = {"l1": "l1", "l1+ssim": "ssim", "l1+ms-ssim": "ms-ssim"}
-PIXELS, STRUCTURES, PLACES, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 1.0, 0.7, 0.35, 0.3, 0.03
-TAUGHT = 3.0
-BETWEEN = 2.0
-READ, ACTS = 1.0, 3.0
-PAIRS = (
-    (13, 14, 0.055),
-    (61, 291, 0.05),
-    (159, 145, 0.03),
-    (386, 374, 0.03),
-    (105, 33, 0.045),
-    (334, 263, 0.045),
-)
-"""Landmarks whose distance a judge looks at, and by how much that differs from act to act."""
+PIXELS, STRUCTURES, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 0.7, 0.35, 0.3, 0.03
+DRIVEN, TAUGHT = 1.0, 3.0  # of a driver's act as the tracker read it, and of one without error
 LIDS = tuple(landmark for eye in (fl.RIGHT_EYE, fl.LEFT_EYE) for landmark in eye)
 MOVES = (
     (LIDS, 0.022), (fl.INNER_LIPS, 0.04), (fl.OUTER_LIPS, 0.04), ((*fl.RIGHT_BROW, *fl.LEFT_BROW), 0.04),
@@ -49,8 +38,7 @@ class Objective:
         kind: a key of `STRUCTURE`.
     """
 
-    def __init__(self, kind: str, codes: Codes, device: torch.device) -> None:
-        self._codes = codes.to(device)
+    def __init__(self, kind: str, device: torch.device) -> None:
         self._kind = STRUCTURE[kind]
         self._points = torch.from_numpy(landmark_weights()).to(device)
         self._pixels = pixel_weights().to(device)
@@ -60,25 +48,25 @@ class Objective:
         """The weighted losses by name; without pictures in the batch the driving network alone is run.
 
         Args:
-            more: other acts, for the decoder alone.
+            more: other acts, whose landmarks are told without error.
         """
-        pictures = len(batch.source) > 0
+        pictures, drivers = len(batch.source) > 0, len(batch.driver)
+        told = more.acted.repeat_interleave(DRIVERS, 0)  # of so many one is decoded
         with torch.autocast(batch.driver.device.type, torch.bfloat16, enabled=batch.driver.is_cuda):
-            embedding, driving, code, taught = network(
+            embedding, both, code = network(
                 batch.source.contiguous(memory_format=torch.channels_last) if pictures else None,
-                batch.driver.contiguous(memory_format=torch.channels_last),
-                self._codes.of(torch.cat([batch.acted, more.acted])),
+                torch.cat([batch.driver, told]),
                 DRIVERS,
             )
-        embedding, driving, taught = (
-            [grid.float() for grid in grids] for grids in (embedding, driving, taught)
-        )
-        parts = self._driven(batch, driving) | self._read(batch, code.float())
-        grid, weight, posed = (
-            torch.cat([getattr(batch, name), getattr(more, name)]) for name in ("grid", "weight", "posed")
-        )
-        parts["taught"] = TAUGHT * losses.grids_apart(taught[0], grid, weight)
-        parts["taught_between"] = TAUGHT * between(taught[0] - grid, posed)
+        count = drivers // DRIVERS
+        embedding = [grid.float() for grid in embedding]
+        driving, taught = [grid[:count].float() for grid in both], [grid[count:].float() for grid in both]
+        parts = {
+            "driven": DRIVEN * followed(driving, batch),
+            "taught": TAUGHT * followed(taught, more),
+            "identity": IDENTITY * losses.identity(code[:drivers].float(), count),
+            "smooth": ROUGH * losses.roughness(driving[0]),
+        }
         if pictures:
             parts |= self._made(batch, embedding, driving)
         return parts
@@ -107,38 +95,6 @@ class Objective:
             )
         return parts
 
-    def _read(self, batch: Batch, code: Tensor) -> dict[str, Tensor]:
-        """What the code says of the act, as landmarks: all of them, and the ways between some in which acts differ."""
-        acted = batch.acted.repeat_interleave(DRIVERS, 0)
-        said = self._codes.landmarks(code)
-        away = (((said - acted) * 32) ** 2).sum(-1)
-        placed = (torch.sqrt(away + 0.05**2) * self._points).sum(1) / self._points.sum()
-        off = (measures(said) - measures(acted)).view(-1, ACTS_EACH, DRIVERS, len(PAIRS))
-        change = F.smooth_l1_loss(off[:, 1:], off[:, :-1])
-        return {
-            "read": READ * placed.mean(),
-            "identity": IDENTITY * losses.identity(code, len(code) // DRIVERS),
-            "acts": ACTS * (change + 0.3 * F.smooth_l1_loss(off, torch.zeros_like(off))),
-        }
-
-    def _driven(self, batch: Batch, driving: list[Tensor]) -> dict[str, Tensor]:
-        """It is known where each triangle of the embedded face goes: the driving grid must say so, whoever drives."""
-        wanted, weight = batch.grid, batch.weight
-        parts = {
-            "driven": PLACES * losses.grids_apart(driving[0], wanted, weight),
-            "between": BETWEEN * between(driving[0] - wanted, batch.posed),
-            "smooth": ROUGH * losses.roughness(driving[0]),
-        }
-        if len(driving) > 1:
-            coarser = [
-                losses.grids_apart(
-                    grid, *(F.avg_pool2d(value, SIDE // grid.shape[-1]) for value in (wanted, weight))
-                )
-                for grid in driving[1:]
-            ]
-            parts["deep"] = DEEP * torch.stack(coarser).mean()
-        return parts
-
     def _deep_pictures(
         self, batch: Batch, driving: list[Tensor], embedding: list[Tensor], shape: Tensor, embedded: Tensor
     ) -> Tensor:
@@ -155,11 +111,20 @@ class Objective:
         return total / len(driving)
 
 
-def measures(points: Tensor) -> Tensor:
-    """(B, 6) of (B, 478, 2): lengths of `PAIRS`, in their spreads."""
-    first, second = torch.tensor([pair[:2] for pair in PAIRS], device=points.device).T
-    spread = points.new_tensor([pair[2] for pair in PAIRS])
-    return ((points[:, second] - points[:, first]).square().sum(-1) + 1e-5).sqrt() / spread
+def followed(driving: list[Tensor], batch: Batch) -> Tensor:
+    """It is known where each triangle of the embedded face goes: how far the driving grids say something else, and what
+    lies between two acts besides; of the coarser ones a little."""
+    wanted, weight = batch.grid, batch.weight
+    total = losses.grids_apart(driving[0], wanted, weight) + between(driving[0] - wanted, batch.posed)
+    if len(driving) > 1:
+        coarser = [
+            losses.grids_apart(
+                grid, *(F.avg_pool2d(value, GRID // grid.shape[-1]) for value in (wanted, weight))
+            )
+            for grid in driving[1:]
+        ]
+        total = total + DEEP * torch.stack(coarser).mean()
+    return total
 
 
 def between(off: Tensor, posed: Tensor) -> Tensor:
@@ -185,7 +150,7 @@ def judged(network: X2Face, batch: Batch) -> tuple[dict[str, float], Tensor]:
     off, in cells of a grid of 64, with both networks in a row and without any motion; of what lies between two acts of
     the same driver, correlation of what arrives.
     """
-    embedding, driving, _, _ = network(batch.source, batch.driver)
+    embedding, driving, _ = network(batch.source, batch.driver)
     picture, wanted = batch.source / 255, batch.wanted / 255
     many = (ACTS_EACH, 0)
     embedded = sample(picture, embedding[0]).repeat_interleave(*many)

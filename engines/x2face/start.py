@@ -1,30 +1,19 @@
-"""What training begins with: ImageNet's features, our tracker's, or those of another run."""
+"""What training begins with: ImageNet's features, principal components, or the weights of another run."""
 
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from engines.face_params import warm_start
-from engines.face_params.network import LandmarkNet
 from engines.face_params.train import imagenet_file
+from engines.x2face.codes import begin_code
 from engines.x2face.network import X2Face
-from xpcam.resources import shipped
+from engines.x2face.packs import Packs
 
 
-def begin(network: X2Face, crops: Tensor | None = None) -> None:
-    """ImageNet for the embedding network, the shipped tracker for the driving network.
-
-    Args:
-        crops: (B, 3, 256, 256) of heads, on which batch norms that were folded away are measured anew, to be trained.
-    """
+def begin(network: X2Face, packs: Packs) -> None:
+    """ImageNet for the embedding network, how landmarks go together for the driving network."""
     network.embedding.encoder.load_imagenet(imagenet_file())
-    tracker = LandmarkNet(torch.zeros(478, 3))
-    tracker.backbone.freeze_early()
-    warm_start.load_folded(tracker, shipped("face_params.onnx"))
-    if crops is not None:
-        warm_start.measure_norms(tracker, crops)
-    network.driving.reader.take(tracker.backbone)
+    begin_code(network.driving, packs)
 
 
 def begin_with(network: X2Face, path: Path) -> int:

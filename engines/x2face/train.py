@@ -12,14 +12,12 @@ drawn and shown, the networks are counted, and nothing is trained. Starts on sev
 import argparse
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from engines.face_params.train import (
@@ -31,10 +29,10 @@ from engines.face_params.train import (
     save,
     sheet,
 )
-from engines.x2face.codes import codes_of
-from engines.x2face.network import BACKBONES, SIDE, SOURCE, X2Face
+from engines.x2face.network import BACKBONES, X2Face
 from engines.x2face.objective import STRUCTURE, Objective, judged
 from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch, Packs
+from engines.x2face.places import Places
 from engines.x2face.start import begin, begin_with
 
 HELD = 48  # sources that each judgement looks at
@@ -58,8 +56,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--taught",
         type=int,
-        default=48,
-        help=f"more sources, whose {ACTS_EACH} acts each teach the decoder alone",
+        default=8,
+        help=f"more sources, whose {ACTS_EACH} acts each are told without error",
     )
     parser.add_argument("--pictures", type=int, default=8, help="of so many steps one looks at pictures too")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
@@ -92,35 +90,26 @@ class Judge:
     def __init__(self, packs: Path, backbone: str, device: torch.device) -> None:
         rng = np.random.default_rng(12345)
         self._batches: dict[str, Batch] = {}
-        self._drivers: dict[str, Tensor] = {}
         for kind in ("portraits", "heads", ""):
             if list((packs / "test").glob(f"{kind}*/seen.npy")) and not (not kind and self._batches):
-                name = kind or "all"
                 batch = Packs(packs / "test", kind).batch(rng, HELD, alone=False, plain=True)
-                self._batches[name] = batch.to(device)
-                self._drivers[name] = F.avg_pool2d(batch.driver[::DRIVERS], SOURCE // SIDE)
+                self._batches[kind or "all"] = batch.to(device)
         self._twin = X2Face(backbone).to(device, memory_format=torch.channels_last).eval()
 
     def __call__(self, weights: dict[str, Tensor], out: Path) -> dict[str, float]:
         self._twin.load_state_dict(weights)
         row: dict[str, float] = {}
         for kind, batch in self._batches.items():
-            if batch.driver.shape[1] == 3:  # what is not learned looks once
-                with torch.no_grad():
-                    seen = torch.cat(
-                        [self._twin.driving.reader.early(part) for part in batch.driver.split(16)]
-                    )
-                batch = self._batches[kind] = replace(batch, driver=seen)
             found, made = judged(self._twin, batch)
             row |= {f"{kind}_{name}": value for name, value in found.items()}
             source = batch.source.repeat_interleave(ACTS_EACH, 0)
-            picture = shown(source, self._drivers[kind], made * 255, batch.wanted)
+            picture = shown(source, batch.filmed, made * 255, batch.wanted)
             cv2.imwrite(str(out / f"sheet_{kind}.png"), picture)
         return row
 
 
-def count(network: nn.Module, image: Tensor) -> tuple[int, int]:
-    """Parameters and multiply-adds of convolutions and linear layers for a picture."""
+def count(network: nn.Module, given: Tensor) -> tuple[int, int]:
+    """Parameters and multiply-adds of convolutions, linear layers and places, for one picture or act."""
     adds = 0
 
     def look(layer: nn.Module, _: tuple[Tensor, ...], made: Tensor) -> None:
@@ -128,9 +117,10 @@ def count(network: nn.Module, image: Tensor) -> tuple[int, int]:
         adds += layer.weight[0].numel() * made[0].numel()
 
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    adds += sum(m.channels * m.maps.numel() for m in network.modules() if isinstance(m, Places))
     hooks = [layer.register_forward_hook(look) for layer in layers]
     with torch.no_grad():
-        network.eval()(image)
+        network.eval()(given)
     for hook in hooks:
         hook.remove()
     return sum(p.numel() for p in network.parameters()), adds
@@ -138,16 +128,17 @@ def count(network: nn.Module, image: Tensor) -> tuple[int, int]:
 
 def dry_run(options: argparse.Namespace, batch: Batch) -> None:
     """Show what would be learned from, and by what."""
-    drivers = F.avg_pool2d(batch.driver, SOURCE // SIDE)
     source = batch.source.repeat_interleave(ACTS_EACH, 0)
-    picture = shown(source, drivers[::DRIVERS], drivers[1::DRIVERS], batch.wanted)
+    picture = shown(source, batch.filmed, batch.wanted, batch.wanted)
     cv2.imwrite(str(options.out / "samples.png"), picture)
     network = X2Face(options.backbone)
-    for name, part in (("embedding", network.embedding), ("driving", network.driving)):
-        picture = batch.source[:1] if name == "embedding" else batch.driver[:1]
-        parameters, adds = count(part, picture)
+    for name, part, given in (
+        ("embedding", network.embedding, batch.source[:1]),
+        ("driving", network.driving, batch.driver[:1]),
+    ):
+        parameters, adds = count(part, given)
         print(f"{options.backbone} {name}: {parameters:,} parameters, {adds / 1e6:.1f} M multiply-adds")
-    print(f"{options.out / 'samples.png'}: source, two drivers, wanted")
+    print(f"{options.out / 'samples.png'}: source, a driver, wanted (twice)")
 
 
 def main(given: list[str] | None = None) -> None:
@@ -160,10 +151,10 @@ def main(given: list[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     packs = Packs(options.packs / "train")
     if options.dry_run:
-        dry_run(options, packs.batch(np.random.default_rng(options.seed), 6, alone=False, unseen=True))
+        dry_run(options, packs.batch(np.random.default_rng(options.seed), 6, alone=False))
         return
     network = X2Face(options.backbone)
-    begin(network, packs.batch(np.random.default_rng(0), 16, alone=False, plain=True).driver)
+    begin(network, packs)
     if options.start:
         print(f"{options.start}: {begin_with(network, options.start)} tensors taken over")
     network.to(device, memory_format=torch.channels_last).train()
@@ -175,7 +166,7 @@ def main(given: list[str] | None = None) -> None:
     wrapped = (
         nn.parallel.DistributedDataParallel(network, find_unused_parameters=True) if world > 1 else network
     )
-    objective = Objective(options.loss, codes_of(packs), device)
+    objective = Objective(options.loss, device)
     judge = Judge(options.packs, options.backbone, device)
     rng = np.random.default_rng((options.seed, rank, first))
     began, last = time.monotonic() - spent * 60, time.monotonic()
@@ -187,7 +178,6 @@ def main(given: list[str] | None = None) -> None:
         progress = agreed(step / options.steps if options.steps else minutes / options.minutes, world, device)
         if rank == 0 and (progress >= 1.0 or time.monotonic() - last > options.every * 60):
             last = time.monotonic()
-            packs.look_again()
             save(checkpoint, network=network.state_dict(), average=average.state, optimiser=optimiser.state_dict(),
                  step=step, minutes=minutes, settings=settings)  # fmt: skip
             row = judge(average.state, options.out)
@@ -199,7 +189,7 @@ def main(given: list[str] | None = None) -> None:
             group["lr"] = rate_at(progress, step, options.rate)
         pictures = step % options.pictures == 0
         batch = packs.batch(rng, options.sources, progress < options.alone, pictures=pictures).to(device)
-        more = packs.batch(rng, options.taught, False, pictures=False, drivers=False).to(device)
+        more = packs.batch(rng, options.taught, False, pictures=False).to(device)
         parts = objective(wrapped, batch, more)
         total = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""How a picture of a pack is seen: placed, rolled, mirrored, framed anew; the same again when asked again."""
+"""How a picture of a pack is seen: placed, rolled, mirrored, framed anew."""
 
 from dataclasses import dataclass
 
@@ -51,32 +51,10 @@ def shaken(rng: Random, roll: float, much: float, mirror: bool) -> Placing:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """How one pack is seen one time: all of it mirrored or not, each act rolled, each driver framed anew.
-
-    Attributes:
-        wanted: [K] of what each act is to look like.
-        driver: [I][K] of the pictures that drive.
-    """
-
-    mirror: bool
-    wanted: list[Placing]
-    driver: list[list[Placing]]
-
-
-def viewed(people: int, acts: int, of: tuple[int, ...]) -> View:
-    """The view of a pack that the numbers `of` name: the same whenever it is asked for."""
-    rng = np.random.default_rng(of)
+def views_of(rng: Random, acts: int, plain: bool) -> tuple[bool, list[Placing]]:
+    """Whether a pack is mirrored, and how each act is rolled; `plain`: as it is."""
+    if plain:
+        return False, [placing()] * acts
     mirror = bool(rng.random() < 0.5)
     rolls = np.clip(rng.normal(0, 0.14, acts), -0.5, 0.5)
-    return View(
-        mirror,
-        [placing(roll, mirror=mirror) for roll in rolls],
-        [[shaken(rng, roll, 0.6, mirror) for roll in rolls] for _ in range(people)],
-    )
-
-
-def plainly(people: int, acts: int) -> View:
-    """Nothing is turned or shaken."""
-    return View(False, [placing()] * acts, [[placing()] * acts] * people)
+    return mirror, [placing(roll, mirror=mirror) for roll in rolls]
