@@ -77,9 +77,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def shown(source: Tensor, driver: Tensor, made: Tensor, wanted: Tensor) -> np.ndarray:
-    """A sheet of columns: source, driver, made, wanted; all (W, 3, 128, 128), 0 to 255."""
-    columns = torch.cat([source, driver, made, wanted], dim=2)
+def shown(*rows: Tensor) -> np.ndarray:
+    """A sheet whose rows repeat in this order, twelve pictures wide; all (W, 3, 128, 128), 0 to 255."""
+    columns = torch.cat(rows, dim=2)
     pictures = columns.clamp(0, 255).permute(0, 2, 3, 1).byte().cpu().numpy()
     return sheet(pictures[: len(pictures) // 12 * 12][:36], 12)
 
@@ -129,7 +129,7 @@ def count(network: nn.Module, given: Tensor) -> tuple[int, int]:
 def dry_run(options: argparse.Namespace, batch: Batch) -> None:
     """Show what would be learned from, and by what."""
     source = batch.source.repeat_interleave(ACTS_EACH, 0)
-    picture = shown(source, batch.filmed, batch.wanted, batch.wanted)
+    picture = shown(source, batch.filmed, batch.wanted)
     cv2.imwrite(str(options.out / "samples.png"), picture)
     network = X2Face(options.backbone)
     for name, part, given in (
@@ -138,7 +138,7 @@ def dry_run(options: argparse.Namespace, batch: Batch) -> None:
     ):
         parameters, adds = count(part, given)
         print(f"{options.backbone} {name}: {parameters:,} parameters, {adds / 1e6:.1f} M multiply-adds")
-    print(f"{options.out / 'samples.png'}: source, a driver, wanted (twice)")
+    print(f"{options.out / 'samples.png'}: source, a driver, wanted")
 
 
 def main(given: list[str] | None = None) -> None:
@@ -153,11 +153,7 @@ def main(given: list[str] | None = None) -> None:
     if options.dry_run:
         dry_run(options, packs.batch(np.random.default_rng(options.seed), 6, alone=False))
         return
-    network = X2Face(options.backbone)
-    begin(network, packs)
-    if options.start:
-        print(f"{options.start}: {begin_with(network, options.start)} tensors taken over")
-    network.to(device, memory_format=torch.channels_last).train()
+    network = started(options, packs).to(device, memory_format=torch.channels_last).train()
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=options.rate, weight_decay=0.02, betas=(0.9, 0.99))
     average = MovingAverage(network)
@@ -172,7 +168,6 @@ def main(given: list[str] | None = None) -> None:
     began, last = time.monotonic() - spent * 60, time.monotonic()
     settings = {key: str(value) for key, value in vars(options).items()}
     bar = tqdm(initial=first, unit="step", dynamic_ncols=True, mininterval=5.0, disable=rank > 0)
-    means: dict[str, float] = {}
     for step in range(first, 1 << 40):
         minutes = (time.monotonic() - began) / 60
         progress = agreed(step / options.steps if options.steps else minutes / options.minutes, world, device)
@@ -187,22 +182,32 @@ def main(given: list[str] | None = None) -> None:
             break
         for group in optimiser.param_groups:
             group["lr"] = rate_at(progress, step, options.rate)
-        pictures = step % options.pictures == 0
-        batch = packs.batch(rng, options.sources, progress < options.alone, pictures=pictures).to(device)
-        more = packs.batch(rng, options.taught, False, pictures=False).to(device)
-        parts = objective(wrapped, batch, more)
-        total = torch.stack(list(parts.values())).sum()
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(trained, 10.0)
-        optimiser.step()
+        alone, pictures = progress < options.alone, step % options.pictures == 0
+        batch = packs.batch(rng, options.sources, alone, pictures=pictures).to(device)
+        parts = objective(wrapped, batch, packs.batch(rng, options.taught, False, pictures=False).to(device))
+        learn(parts, optimiser, trained)
         average.update(network, step)
-        for key, value in (parts | {"total": total}).items():
-            means[key] = means.get(key, value.item()) * 0.98 + value.item() * 0.02
-        bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
+        bar.set_postfix({key: f"{value.item():.2f}" for key, value in parts.items()}, refresh=False)
         bar.update()
     if world > 1:
         torch.distributed.destroy_process_group()
+
+
+def started(options: argparse.Namespace, packs: Packs) -> X2Face:
+    """The networks as training begins."""
+    network = X2Face(options.backbone)
+    begin(network, packs)
+    if options.start:
+        print(f"{options.start}: {begin_with(network, options.start)} tensors taken over")
+    return network
+
+
+def learn(parts: dict[str, Tensor], optimiser: torch.optim.Optimizer, trained: list[nn.Parameter]) -> None:
+    """One step down the sum of the losses."""
+    optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(parts.values())).sum().backward()
+    nn.utils.clip_grad_norm_(trained, 10.0)
+    optimiser.step()
 
 
 def agreed(progress: float, world: int, device: torch.device) -> float:
