@@ -29,8 +29,8 @@ class Batch:
         source_at: (S, 478, 2) where their landmarks are, -1 to 1, and so `wanted_at` (W, ...).
         acted: (W, 478, 2) where those of the embedded face are in the same act.
         posed: (W, 478, 2) where they would be if it did nothing but hold its head so.
-        grid: (W, 2, 128, 128) the driving grid that is wanted, where a face is.
-        weight: (W, 1, 128, 128) what counts of it; 0 where no face is.
+        grid: (W, 2, 128, 128) the driving grid that is wanted.
+        weight: (W, 1, 128, 128) what counts of it; little where no face is.
         seen, seen_source: (W, 478), (S, 478) weight of each landmark; 0 where it is hidden.
     """
 

@@ -19,13 +19,9 @@ from xpcam.frame import Floats, Pose
 from xpcam.warping.grids import FINE, enlarged, identity, inverted
 from xpcam.warping.mesh_warp import MeshRasteriser
 
-AROUND: Final = (
-    1.0,
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-)  # cells of 128 over which what is known of the face goes on beyond it
+HALF: Final = FINE // 2
+"""Cells of a side on which what is known of the face goes on beyond it: it is smooth there, and wide blurs are slow."""
+AROUND: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # such cells over which it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ def fitted(embedding: Floats, landmarks: Floats, pose: Pose, apart: float = 1.0)
     own = in_crop(landmarks, pose)
     rough = enlarged(embedding, FINE)
     exact, face = _drawn(canonical(), own)
-    source = rough + _continued(exact - rough, face)
+    source = rough + continued(exact - rough, face)
     exact, face = _drawn(own, frontal(embedded_face(apart)))
     back = inverted(source, start=np.where(face, exact, identity(FINE)))
     return EmbeddedFace(source, np.where(face, exact, back))
@@ -74,18 +70,24 @@ def _drawn(at: Floats, values: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return drawn[..., :2] * 4 - 2, drawn[..., 2:] > 0.5
 
 
-def _continued(values: Floats, known: NDArray[np.bool_]) -> Floats:
-    """(n, n, 2) values that are known in some cells (n, n, 1), going on beyond them and fading away."""
-    half = (FINE // 2, FINE // 2)  # beyond the face it is smooth, and wide blurs are slow
+def continued(
+    values: Floats, known: NDArray[np.bool_], cells: int = HALF, around: tuple[float, ...] = AROUND
+) -> Floats:
+    """(n, n, 2) values that are known in some cells (n, n, 1), going on beyond them and fading away.
+
+    Args:
+        cells: of a side, on which that is done.
+        around: so many of those it goes on, a little more each time.
+    """
     inside, weight = (
-        np.asarray(cv2.resize(one, half, interpolation=cv2.INTER_AREA), np.float32)
+        np.asarray(cv2.resize(one, (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
         for one in (np.where(known, values, np.float32(0)), known.astype(np.float32))
     )
     result, sure = inside, weight[..., None]
-    for reach in AROUND:
+    for reach in around:
         near = cv2.GaussianBlur(weight, (0, 0), reach)[..., None]
         mean = cv2.GaussianBlur(inside, (0, 0), reach) / np.maximum(near, 1e-6)
         share = (1 - sure) * np.clip(near * 3, 0, 1)
         result = np.asarray(result + share * mean, np.float32)
         sure = np.asarray(sure + share, np.float32)
-    return np.where(known, values, enlarged(result, FINE))
+    return np.where(known, values, enlarged(result, len(values)))
