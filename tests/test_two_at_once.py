@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import openpeople
+from buried import buried
 from runs import recorded
 
 from xpcam.commands import launching
@@ -55,7 +56,7 @@ def running(name: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_two_run_side_by_side_and_end_apart(tmp_path: Path) -> None:
     clips = {name: tmp_path / f"{name}.mp4" for name in PEOPLE}
-    with running("a", clips["a"]) as one, running("b", clips["b"]) as other:
+    with buried(), running("a", clips["a"]) as one, running("b", clips["b"]) as other:
         for name in PEOPLE:
             until(lambda name=name: follows(name))  # type: ignore[misc]
         Client("a").ask("PATCH", "/settings", {"mouth": 0.5})
