@@ -13,8 +13,9 @@ from faces import face, portrait, pose  # noqa: E402
 
 from engines.face_params.data import Portraits  # noqa: E402
 from engines.turning import turned  # noqa: E402
-from engines.x2face import data, packs, people, reading, train, views  # noqa: E402
-from xpcam.face.embedded_face import parted  # noqa: E402
+from engines.x2face import acts, data, packs, people, reading, train, views  # noqa: E402
+from xpcam.face.embedded_face import canonical, parted  # noqa: E402
+from xpcam.face.head_crop import in_crop  # noqa: E402
 from xpcam.frame import Pose  # noqa: E402
 
 ACT = people.Act(
@@ -57,7 +58,7 @@ def test_a_portrait_and_a_head_play_the_same_act() -> None:
         assert view.crop.shape == (data.STORED, data.STORED, 3) and view.crop.std() > 5
         assert view.seen[1] and not view.seen[468:].any()
         angles = turned(view.landmarks)
-        assert angles == pytest.approx(turned(people.in_crop(*posed())), abs=0.06)
+        assert angles == pytest.approx(turned(in_crop(*posed())), abs=0.06)
         assert one.canonical[13, 1] < one.canonical[14, 1] - 0.01  # its lips are apart
         assert np.abs(one.canonical.mean(axis=0)).max() < 0.25
 
@@ -76,7 +77,7 @@ def test_a_far_turned_face_hides_one_cheek() -> None:
 def test_a_wider_crop_keeps_its_middle() -> None:
     where = pose(turn=(0.0, 0.4, 0.1))
     points = face(where=where).landmarks
-    near, wide = (people.in_crop(points, one) for one in (where, people.wider(where, 1.25)))
+    near, wide = (in_crop(points, one) for one in (where, people.wider(where, 1.25)))
     assert near == pytest.approx(wide * 1.25, abs=1e-4)
 
 
@@ -119,6 +120,29 @@ def test_a_driver_is_what_the_tracker_read(folder: Path) -> None:
     way = (after.driver - told.driver).flatten(1).mean(1)
     assert set(np.round(way.tolist(), 2)) <= {0.0, 0.25} and way.max() > 0.2
     assert torch.equal(after.acted, told.acted)
+
+
+def test_the_embedded_face_acts_as_in_a_run() -> None:
+    pool = np.random.default_rng(2).uniform(0, 0.8, (20, 51)).astype(np.float32)
+    rng, actor = np.random.default_rng(3), acts.Actor(pool)
+    seen = np.concatenate([actor.pair(rng) for _ in range(40)])
+    assert seen.shape == (80, 478, 2) and seen.dtype == np.float32
+    assert np.abs(seen.mean(axis=0) - canonical()).mean() < 0.02
+    lids = seen[:, 145, 1] - seen[:, 159, 1]  # some are shut, some wide open
+    assert lids.min() < 0.1 * np.median(lids) and lids.max() > 1.2 * np.median(lids)
+    angles = np.stack([turned(points) for points in seen])
+    assert (angles.std(axis=0) > 0.04).all()
+
+
+def test_packs_with_portraits_tell_acts_of_the_embedded_face(folder: Path) -> None:
+    plain = packs.Packs(folder / "train").told(np.random.default_rng(0), 2)
+    np.save(folder / "train" / data.SCORES, np.full((3, 51), 0.2, np.float32))
+    told = packs.Packs(folder / "train").told(np.random.default_rng(0), 2)
+    for one in (plain, told):
+        assert one.acted.shape == one.posed.shape == (4, 478, 2)
+        assert one.grid.shape == (4, 2, 128, 128) and one.weight.shape == (4, 1, 128, 128)
+    assert (told.acted[:2] - torch.from_numpy(canonical())).abs().mean() < 0.1
+    assert (told.weight > 1).any() and (told.weight < 0.2).any()
 
 
 def test_reading_places_a_face_over_what_the_networks_see() -> None:

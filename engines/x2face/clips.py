@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from engines.face_params.arrays import Floats, Pixels
-from engines.x2face.people import View, facing, in_crop, moved, wider
+from engines.x2face.people import View, facing, moved, wider
 from xpcam.builders import open_tracker
 from xpcam.camera.video_file import read_video
 from xpcam.face import landmarks as fl
 from xpcam.face.embedded_face import frontal, parted
-from xpcam.face.head_crop import face_crop
+from xpcam.face.head_crop import face_crop, in_crop
 from xpcam.face.model import ARKIT
 from xpcam.frame import FaceParams, Frame
 from xpcam.settings import Settings

@@ -34,7 +34,6 @@ def principal(acted: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def begin_code(network: Driving, packs: Packs) -> None:
     """The code of random acts of the packs."""
-    batch = packs.batch(np.random.default_rng(0), 1500, alone=False, pictures=False)
-    weight, bias = principal(batch.acted)
+    weight, bias = principal(packs.told(np.random.default_rng(0), 400).acted)
     network.code.weight.copy_(weight)
     network.code.bias.copy_(bias)

@@ -40,6 +40,7 @@ SHARPEST, SHUT = 40.0, 0.45  # least outer-eye distance in pixels, most weight o
 PART = 50  # packs in a folder
 NAMES = ("images", "landmarks", "canonical", "seen")
 READ = "read.npy"  # what `reading` adds
+SCORES = "scores.npy"  # (N, 51) ARKit weights of the portraits, of which acts are made
 SOURCE = Act(parted(), np.zeros((fl.LANDMARKS, 3), np.float32), None, np.zeros(2, np.float32))
 
 
@@ -154,6 +155,8 @@ def main() -> None:
     folder = options.output / options.split
     if options.data:
         data = load(options.data, options.split)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / SCORES, data.scores)
         count = len(data.pictures) // IDENTITIES if options.portraits is None else options.portraits
         packs = (played(*pack) for pack in islice(portrait_packs(rng, data), count))
         write(folder, f"portraits{options.seed}", packs, count)

@@ -23,9 +23,8 @@ from engines.face_params.export import OPSET, drawn, people, session, stored_as_
 from engines.tensorrt_operators import require
 from engines.x2face.heads import GRID
 from engines.x2face.network import BACKBONES, SIDE, SOURCE, Driving, Embedding, X2Face
-from engines.x2face.people import in_crop
 from xpcam.face.embedded_face import canonical
-from xpcam.face.head_crop import SIDE_FACTOR
+from xpcam.face.head_crop import SIDE_FACTOR, in_crop
 from xpcam.face.landmarks import LANDMARKS, apply_pose, face_mesh
 from xpcam.frame import Pose
 

@@ -7,14 +7,14 @@ from torch.nn import functional as F
 from engines.x2face import losses
 from engines.x2face.heads import GRID
 from engines.x2face.network import SIDE, X2Face, sample
-from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch
+from engines.x2face.packs import ACTS_EACH, DRIVERS, Batch, Told
 from engines.x2face.teacher import landmark_weights
 from xpcam.face import landmarks as fl
 from xpcam.face.embedded_face import canonical
 
 STRUCTURE = {"l1": "l1", "l1+ssim": "ssim", "l1+ms-ssim": "ms-ssim"}
 PIXELS, STRUCTURES, EMBEDDED, DEEP, IDENTITY, ROUGH = 10.0, 1.5, 0.7, 0.35, 0.3, 0.03
-DRIVEN, TAUGHT = 1.0, 3.0  # of a driver's act as the tracker read it, and of one without error
+DRIVEN, TAUGHT = 0.5, 3.0  # of a driver's act as the tracker read it, and of the embedded face's own
 LIDS = tuple(landmark for eye in (fl.RIGHT_EYE, fl.LEFT_EYE) for landmark in eye)
 MOVES = (
     (LIDS, 0.022), (fl.INNER_LIPS, 0.04), (fl.OUTER_LIPS, 0.04), ((*fl.RIGHT_BROW, *fl.LEFT_BROW), 0.04),
@@ -44,11 +44,11 @@ class Objective:
         self._pixels = pixel_weights().to(device)
         self._face = torch.from_numpy(canonical()).to(device)
 
-    def __call__(self, network: torch.nn.Module, batch: Batch, more: Batch) -> dict[str, Tensor]:
+    def __call__(self, network: torch.nn.Module, batch: Batch, more: Told) -> dict[str, Tensor]:
         """The weighted losses by name; without pictures in the batch the driving network alone is run.
 
         Args:
-            more: other acts, whose landmarks are told without error.
+            more: acts of the embedded face itself.
         """
         pictures, drivers = len(batch.source) > 0, len(batch.driver)
         told = more.acted.repeat_interleave(DRIVERS, 0)  # of so many one is decoded
@@ -111,7 +111,7 @@ class Objective:
         return total / len(driving)
 
 
-def followed(driving: list[Tensor], batch: Batch) -> Tensor:
+def followed(driving: list[Tensor], batch: Batch | Told) -> Tensor:
     """It is known where each triangle of the embedded face goes: how far the driving grids say something else, and what
     lies between two acts besides; of the coarser ones a little."""
     wanted, weight = batch.grid, batch.weight

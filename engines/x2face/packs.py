@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from engines.face_params.arrays import Floats
-from engines.x2face.data import NAMES, READ
+from engines.x2face.acts import Actor
+from engines.x2face.data import NAMES, READ, SCORES
 from engines.x2face.teacher import Teacher, acted_by_all, held_like
 from engines.x2face.views import placing, shaken, views_of
 from xpcam.face import landmarks as fl
@@ -51,6 +52,19 @@ class Batch:
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Acts of the embedded face, two of each face next to each other: `acted` is without error. All as in `Batch`."""
+
+    acted: Tensor
+    posed: Tensor
+    grid: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> "Told":
+        return Told(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
+
+
 class Packs:
     """All packs below a folder, mapped into memory.
 
@@ -83,6 +97,8 @@ class Packs:
         ]
         self._mirror = fl.face_mesh().mirror
         self._teacher = Teacher()
+        scores = folder / SCORES
+        self._actor = Actor(np.load(scores)) if scores.is_file() else None
 
     def __len__(self) -> int:
         return len(self._index)
@@ -102,6 +118,17 @@ class Packs:
             part, pack = self._index[number]
             self._add(rng, rows, part, pack, alone, plain, pictures)
         return Batch(*(tensor_of(rows[name]) for name in Batch.__slots__))
+
+    def told(self, rng: Random, pairs: int) -> Told:
+        """Random acts: of the embedded face, or where no portraits were at hand, of the packs."""
+        if self._actor is None:
+            batch = self.batch(rng, pairs, alone=False, pictures=False)
+            return Told(batch.acted, batch.posed, batch.grid, batch.weight)
+        rows = []
+        for acted in np.concatenate([self._actor.pair(rng) for _ in range(pairs)]):
+            posed = held_like(acted)
+            rows.append((acted, posed, *self._teacher.grid(acted, posed)))
+        return Told(*(tensor_of(list(column)) for column in zip(*rows, strict=True)))
 
     def _add(
         self,

@@ -16,7 +16,7 @@ from engines.face_params.data import Portraits
 from engines.face_params.parameter_views import background, random_light
 from xpcam.face import landmarks as fl
 from xpcam.face.embedded_face import frontal, parted
-from xpcam.face.head_crop import ANCHOR, SIDE_FACTOR, crop_matrix, face_crop, face_height
+from xpcam.face.head_crop import ANCHOR, SIDE_FACTOR, face_crop, face_height, in_crop
 from xpcam.face.model import ARKIT, face_model, normals, shading
 from xpcam.frame import FaceParams, Pose
 from xpcam.rendering.renderer import Renderer
@@ -81,10 +81,21 @@ def moved(scores: Floats) -> Floats:
     return np.asarray(np.tensordot(scores, fl.face_mesh().basis, axes=1), np.float32)
 
 
-def in_crop(landmarks: Floats, pose: Pose) -> Floats:
-    """(N, 2) points of the picture in its crop, -1 to 1."""
-    matrix = crop_matrix(pose, 2)
-    return np.asarray(landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2] - 0.5, np.float32)
+def motion_of(act: Act, face: Floats, rotation: Floats, own: Floats) -> Motion:
+    """What a frontal face (478, 3) that is turned so does to play an act.
+
+    Args:
+        own: (51,) ARKit weights of what the face does already.
+    """
+    offsets = moved(act.scores - own) + act.extra
+    wanted = face + offsets
+    lids = [fl.gap(wanted, pairs) / max(fl.gap(face, pairs), 0.02) for pairs in (fl.RIGHT_LIDS, fl.LEFT_LIDS)]
+    turn = np.zeros(3, np.float32)
+    if act.rotation is not None:
+        turn = fl.rotation_vector(fl.rotation_matrix(act.rotation) @ fl.rotation_matrix(rotation).T)
+    return Motion(
+        offsets, np.array(lids, np.float32), turn, np.zeros(2, np.float32), 0.0, np.tile(act.gaze, (2, 1))
+    )
 
 
 def facing(landmarks: Floats) -> np.ndarray:
@@ -121,18 +132,7 @@ class Portrait:
         )
 
     def _motion(self, act: Act) -> Motion:
-        offsets = moved(act.scores - self._own) + act.extra
-        wanted = self._face + offsets
-        lids = [
-            fl.gap(wanted, pairs) / max(fl.gap(self._face, pairs), 0.02)
-            for pairs in (fl.RIGHT_LIDS, fl.LEFT_LIDS)
-        ]
-        turn = np.zeros(3, np.float32)
-        if act.rotation is not None:
-            turn = fl.rotation_vector(fl.rotation_matrix(act.rotation) @ fl.rotation_matrix(self.rotation).T)
-        return Motion(
-            offsets, np.array(lids, np.float32), turn, np.zeros(2, np.float32), 0.0, np.tile(act.gaze, (2, 1))
-        )
+        return motion_of(act, self._face, self.rotation, self._own)
 
     def _made(self, act: Act) -> Floats:
         params = self._retargeter.apply(self._motion(act))

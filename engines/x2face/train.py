@@ -51,13 +51,13 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--alone", type=float, default=0.05, help="share of the budget for self-reconstruction"
     )
     parser.add_argument(
-        "--sources", type=int, default=8, help=f"of a step and process; {ACTS_EACH * DRIVERS} drivers of each"
+        "--sources", type=int, default=4, help=f"of a step and process; {ACTS_EACH * DRIVERS} drivers of each"
     )
     parser.add_argument(
         "--taught",
         type=int,
-        default=8,
-        help=f"more sources, whose {ACTS_EACH} acts each are told without error",
+        default=12,
+        help="pairs of acts of the embedded face itself in each step",
     )
     parser.add_argument("--pictures", type=int, default=8, help="of so many steps one looks at pictures too")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
@@ -184,7 +184,7 @@ def main(given: list[str] | None = None) -> None:
             group["lr"] = rate_at(progress, step, options.rate)
         alone, pictures = progress < options.alone, step % options.pictures == 0
         batch = packs.batch(rng, options.sources, alone, pictures=pictures).to(device)
-        parts = objective(wrapped, batch, packs.batch(rng, options.taught, False, pictures=False).to(device))
+        parts = objective(wrapped, batch, packs.told(rng, options.taught).to(device))
         learn(parts, optimiser, trained)
         average.update(network, step)
         bar.set_postfix({key: f"{value.item():.2f}" for key, value in parts.items()}, refresh=False)
