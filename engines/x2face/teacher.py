@@ -7,7 +7,7 @@ from engines.face_params.arrays import Floats
 from engines.x2face.heads import GRID
 from xpcam.face import landmarks as fl
 from xpcam.face.embedded_face import canonical
-from xpcam.warping.grids import enlarged, identity
+from xpcam.warping.grids import identity
 from xpcam.warping.mesh_warp import MeshRasteriser
 from xpcam.x2face.fitting import continued
 
@@ -65,15 +65,6 @@ def landmark_weights() -> Floats:
     return weight
 
 
-def passing(values: Floats, face: np.ndarray) -> Floats:
-    """(128, 128, 2) values of the face's cells (128, 128, 1), going on beyond it; on a quarter of the cells, for it is smooth."""
-    sums = np.concatenate([np.where(face, values, 0), face], axis=-1).astype(np.float32)
-    shrunk = cv2.resize(sums, (GRID // 4, GRID // 4), interpolation=cv2.INTER_AREA)
-    known = shrunk[..., 2:] > 0
-    means = np.asarray(shrunk[..., :2] / np.maximum(shrunk[..., 2:], 1e-3), np.float32)
-    return enlarged(continued(means, known, PASSES), GRID)
-
-
 class Teacher:
     """Draws the driving grid that an act wants: each triangle of the acting face is filled from the embedded one."""
 
@@ -93,7 +84,7 @@ class Teacher:
         resting = self._drawn(posed)[..., 2:].copy()
         drawn, head = self._drawn(acted), beyond(posed)
         face = drawn[..., 2:] > 0
-        grid = np.where(face, drawn[..., :2] * 2 - 1, head + passing(drawn[..., :2] * 2 - 1 - head, face))
+        grid = head + continued(drawn[..., :2] * 2 - 1 - head, face, GRID // 4, PASSES)
         weight = np.maximum(drawn[..., 2:], cv2.dilate(resting, AROUND)[..., None]) * np.float32(MOST)
         weight = np.where(face, weight, np.float32(BEYOND))
         return grid.transpose(2, 0, 1), weight.transpose(2, 0, 1)

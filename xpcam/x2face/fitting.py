@@ -20,7 +20,7 @@ from xpcam.warping.grids import FINE, enlarged, identity, inverted
 from xpcam.warping.mesh_warp import MeshRasteriser
 
 HALF: Final = FINE // 2
-"""Cells of a side on which what is known of the face goes on beyond it: it is smooth there, and wide blurs are slow."""
+"""Cells of a side on which a face goes on beyond itself: it is smooth there, and wide blurs are slow."""
 AROUND: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # such cells over which it does
 
 
