@@ -61,7 +61,7 @@ def present() -> list[str]:
 
 def render(name: str, target: Path, driver: Path, folder: Path) -> Rendered:
     """Have one of `ENGINES` make a driver's video."""
-    settings = Settings(target=target).model_copy(update=ENGINES[name])
+    settings = Settings.model_validate({"target": target, **ENGINES[name]})
     video = folder / f"{driver.stem}-{target.stem}-{name.replace(' ', '-')}.mp4"
     report = offline.render_video(settings, driver, video, unseen)
     return Rendered(video, sum(report.stages_ms[stage] for stage in WORK))

@@ -228,3 +228,12 @@ def test_every_default_is_described_and_within_its_own_bounds(name: str) -> None
     assert info.description
     given = {} if info.default is None else {name: str(info.default)}
     assert getattr(load_settings(given), name) == getattr(Settings(), name)
+
+
+def test_x2face_turns_the_head_as_far_as_the_person_unless_told_otherwise(tmp_path: Path) -> None:
+    missing = write_config(tmp_path, "")
+    assert load_settings({}, config=missing).head == 0.6
+    assert load_settings({"engine": "x2face"}, config=missing).head == 1.0
+    assert load_settings({"engine": "x2face", "head": "0.4"}, config=missing).head == 0.4
+    config = write_config(tmp_path, 'engine = "x2face"\nhead = 0.8\n')
+    assert load_settings({}, config=config).head == 0.8

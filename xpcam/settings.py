@@ -92,7 +92,10 @@ class Settings(BaseSettings):
     brows: float = option(1.0, "how much of the brows' movement the target makes", least=0, most=2)
     gaze: float = option(1.0, "how much of the eyes' looking around the target makes", least=0, most=2)
     head: float = option(
-        0.6, "how much of the head's movement the target makes; 0 keeps it still", least=0, most=1.5
+        0.6,
+        "how much of the head's movement the target makes (x2face: 1 by default); 0 keeps it still",
+        least=0,
+        most=1.5,
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
     relight: bool = option(True, "shade the target's face anew when its head turns")
@@ -140,6 +143,12 @@ class Settings(BaseSettings):
         if isinstance(value, bool) and kind is not bool:
             raise ValueError("true and false are no value here")
         return str(value) if kind is str and isinstance(value, int) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_of_the_head(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What x2face is for: a head that turns as far as the person's, unless told otherwise."""
+        return {"head": 1.0, **given} if given.get("engine") == "x2face" else given
 
     @model_validator(mode="after")
     def _nothing_overwritten(self) -> Self:
