@@ -25,7 +25,7 @@ from scipy.spatial import cKDTree
 
 from engines.demo.mesh import Array
 from engines.face_params.data import Portraits, load
-from engines.face_params.packing import OUTPUT, quantised
+from engines.face_params.packing import OUTPUT, quantised, store
 from xpcam.face.appearance import Seen, look, unlit
 from xpcam.face.fit import fit
 from xpcam.face.model import EYE, HEAD, MOUTH, SKIN, TEETH, TEXTURES, TONGUE, FaceModel, face_model
@@ -185,7 +185,7 @@ def main() -> None:
     with np.load(options.model, allow_pickle=False) as data:
         stored = {name: data[name] for name in data.files}
     stored |= {"albedo_mean": np.rint(255 * mean).astype(np.uint8), "albedo": whole, "albedo_scale": unit}
-    np.savez(options.model, allow_pickle=False, **stored)
+    store(options.model, stored)
     print(f"{options.model}: {options.model.stat().st_size / 1e6:.2f} MB")
 
 

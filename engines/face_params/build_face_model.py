@@ -26,7 +26,7 @@ from engines.demo.mesh import Array
 from engines.face_params.anny_heads import HeadMesh, Heads
 from engines.face_params.build_face_mesh import similarity
 from engines.face_params.face_model_landmarks import IRISES, agreed, sightings
-from engines.face_params.packing import OUTPUT, quantised, sparse
+from engines.face_params.packing import OUTPUT, quantised, sparse, store
 from engines.face_params.surface import closest
 from xpcam.face import landmarks as fl
 from xpcam.face.model import ARKIT, EYE, HEAD, IDENTITIES, SKIN, TEXTURES
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     stored = build(options.task, options.seed, options.pictures)
-    np.savez(options.output, allow_pickle=False, **stored)
+    store(options.output, stored)
     size = options.output.stat().st_size
     print(
         f"{options.output}: {len(stored['mean'])} vertices, {len(stored['triangles'])} triangles, {size / 1e6:.2f} MB"

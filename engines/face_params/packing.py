@@ -1,5 +1,6 @@
 """How `face_model.npz` holds its large fields: as integers, which `xpcam.face.model.unpacked` widens again."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 OUTPUT = Path(__file__).with_name("face_model.npz")
+DENSE = ("identity",)  # in which there is little to pack, and whose unpacking would take longest
 SILENCE = 5e-4  # outer-eye distances: what an expression moves less is not stored
 
 
@@ -25,3 +27,13 @@ def sparse(expression: Array) -> dict[str, NDArray[Any]]:
     unit = np.abs(expression).max() / np.iinfo(np.int16).max
     rows = np.rint(expression.reshape(-1, 3)[at] / unit).astype(np.int16)
     return {"expression_at": at.astype(np.int32), "expression": rows, "expression_scale": np.float32(unit)}
+
+
+def store(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write an .npz, packed but for `DENSE`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_STORED if name in DENSE else zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
