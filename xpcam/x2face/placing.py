@@ -25,7 +25,7 @@ from xpcam.x2face.fitting import EmbeddedFace
 from xpcam.x2face.parting import Parting
 
 BUFFERS: Final = 3  # pictures handed out in turn, so that none is written while it is still being read
-FADES: Final = 0.32  # share of the crop's side within which motion fades to nothing: shoulders stay
+FADES: Final = 0.36  # share of the crop's side within which motion fades to nothing: shoulders stay
 AROUND_LIPS: Final = np.float32(1.3)  # size of what goes with the lips, over theirs
 SOFT: Final = 4.0  # cells over which it ends
 MIDDLE: Final = np.zeros(2, np.float32)
