@@ -82,20 +82,15 @@ class Settings(BaseSettings):
         least=0,
         most=86_400,
     )
-
     keep_output: bool = option(
         False, "have a process of its own hold the camera, so that who looks goes on through restarts"
     )
-
     mouth: float = option(1.0, "how much of the mouth's movement the target makes", least=0, most=2)
     eyes: float = option(1.0, "how much of the eyes' movement the target makes", least=0, most=2)
     brows: float = option(1.0, "how much of the brows' movement the target makes", least=0, most=2)
     gaze: float = option(1.0, "how much of the eyes' looking around the target makes", least=0, most=2)
     head: float = option(
-        0.6,
-        "how much of the head's movement the target makes (x2face: 1 by default); 0 keeps it still",
-        least=0,
-        most=1.5,
+        0.6, "how much of the head's movement the target makes; x2face: 1; 0: still", least=0, most=1.5
     )
     mirror: bool = option(False, "move like a mirror image: the person's left is the target's right")
     relight: bool = option(True, "shade the target's face anew when its head turns")
