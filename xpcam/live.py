@@ -243,7 +243,10 @@ class Live:
         self._heart.beat(self._meter.generated, self._meter.published, lambda: self.faults)
 
     def _over(self) -> bool:
-        return self._stop.is_set() or enough(self._settings, self._meter, time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
+        if self._camera is not None and self._camera.opening:  # a run of few frames says, too, that it fails
+            return self._stop.is_set() or 0 < self._settings.seconds <= seconds
+        return self._stop.is_set() or enough(self._settings, self._meter, seconds)
 
     def _tell_missed(self) -> None:
         if self.late:

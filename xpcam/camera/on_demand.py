@@ -51,6 +51,11 @@ class CameraOnDemand:
         return self._asleep
 
     @property
+    def opening(self) -> bool:
+        """Whether it is not known yet if it opens."""
+        return self._opening is not None
+
+    @property
     def finished(self) -> bool:
         """True when a file that plays once has ended."""
         return self._camera is not None and self._camera.finished
