@@ -1,5 +1,6 @@
 """Whole runs, with a poisoned camera and a fake tracker: what they show, and how they end."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_a_camera_that_is_not_there_is_an_error_and_only_the_target_was_shown(
     assert len(output.seen) == 1
     assert poison_in(output.seen[0]) == 0
     assert output.closed
+
+
+def test_a_run_of_few_frames_waits_for_what_its_camera_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_args: object, **_named: object) -> None:
+        time.sleep(0.4)  # ten idle pictures and more
+        raise CameraError("no sound is a camera")
+
+    with wired(monkeypatch, CameraError("no camera"), Recorder(), Replay([None])):
+        monkeypatch.setattr(daemon, "open_camera", refused)
+        with pytest.raises(CameraError, match="no sound is a camera"):
+            daemon.run_live(settings(frames=2))
 
 
 def test_no_contact_sheet_of_a_webcam_that_has_the_name_of_a_file(

@@ -123,8 +123,7 @@ class Pipeline:
         else:
             self.meter.add("decode", frame.decode_seconds)
         wanted = frame is not None and self._between.wants(live.track_every)
-        look = live.look if live.animate is animate else None  # x2face's network makes its own mouths
-        person = self._track(frame, look) if frame is not None and wanted else None
+        person = self._track(frame, live.look) if frame is not None and wanted else None
         with self.meter.stage("retarget"):
             if wanted:
                 self._between.take(self._observe(live, person, at))
